@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# nsbpf: `make help` lists what there is to make. V=1 shows whole commands.
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+B := build
+
+CLANG ?= clang
+BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool) bpftool)
+PYTHON := /usr/bin/python3
+
+WARNINGS := -Wall -Wextra -Werror
+CFLAGS ?= -O2 -g
+ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DNSBPF_VERSION='"$(VERSION)"' $(WARNINGS) -Iinclude -Iuser -MMD -MP
+LIBS := -lbpf -lelf -lz -lmnl -ljansson
+BPF_CFLAGS := -O2 -g -mcpu=v3 -target bpf $(WARNINGS) -Iinclude -Ivmlinux -MMD -MP
+
+USER_SOURCES := $(wildcard user/*.c)
+# What needs neither the skeleton nor a command: the unit tests link with it.
+LIBRARY := addr error host_ports mounts netns nl nl_addr nl_filter nl_link nl_route nl_sockets port_spec resolv
+UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+
+ifeq ($(V),1)
+say = @:
+else
+say = @printf '  %-8s %s\n'
+MAKEFLAGS += --no-print-directory
+.SILENT:
+endif
+
+.DELETE_ON_ERROR:
+.PHONY: all asan unit-tests install uninstall clean help deps demo test check-style
+
+all: $(B)/nsbpf
+
+$(B)/nsbpf.bpf.o: bpf/nsbpf.bpf.c
+	$(say) BPF $<
+	mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+$(B)/nsbpf.skel.h: $(B)/nsbpf.bpf.o
+	$(say) GEN-SKEL $@
+	$(BPFTOOL) gen skeleton $< name nsbpf >$@
+
+# The plain build, and one under the sanitizers: the same rules, other directories.
+define build_rules
+$(1)/obj/datapath.o: $(B)/nsbpf.skel.h
+$(1)/obj/%.o: user/%.c
+	$$(say) CC $$<
+	mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) $(2) -I$(B) -c $$< -o $$@
+$(1)/nsbpf: $(USER_SOURCES:user/%.c=$(1)/obj/%.o)
+	$$(say) LINK $$@
+	$$(CC) $(2) $$^ $$(LIBS) -o $$@
+$(1)/unit/%: tests/unit/%.c $(LIBRARY:%=$(1)/obj/%.o)
+	$$(say) CC $$<
+	mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) $(2) $$< $(LIBRARY:%=$(1)/obj/%.o) -lmnl -lcmocka -o $$@
+-include $(wildcard $(1)/obj/*.d $(1)/unit/*.d)
+endef
+SANITIZE := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+$(eval $(call build_rules,$(B),$(CFLAGS)))
+$(eval $(call build_rules,$(B)/asan,$(SANITIZE)))
+-include $(B)/nsbpf.bpf.d
+
+asan: $(B)/asan/nsbpf
+
+unit-tests: $(UNIT_TESTS:%=$(B)/asan/unit/%)
+
+install: $(B)/nsbpf
+	$(say) INSTALL $(DESTDIR)$(PREFIX)/sbin/nsbpf
+	install -D -m 0755 $< $(DESTDIR)$(PREFIX)/sbin/nsbpf
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/sbin/nsbpf
+
+deps:
+	tests/install-packages
+
+# Each begins by installing what is missing, so make is started again for the build.
+demo: deps
+	$(MAKE) all
+	tests/demo $(B)/nsbpf
+
+# TESTS=word runs those whose name contains it.
+test: deps
+	$(MAKE) all asan unit-tests
+	tests/run $(TESTS)
+
+check-style:
+	clang-format --dry-run -Werror bpf/*.[ch] user/*.[ch] include/nsbpf/*.h tests/unit/*.[ch]
+	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
+		--suppress=missingIncludeSystem -Iinclude -Iuser user tests/unit
+
+clean:
+	rm -rf $(B)
+
+help:
+	printf '%s\n' \
+	'make             build $(B)/nsbpf' \
+	'sudo make demo   install what is missing, build, and show the main job on real traffic' \
+	'sudo make test   install what is missing, build, and run all tests (TESTS=word: those with it in their name)' \
+	'make install     PREFIX=$(PREFIX), DESTDIR=' \
+	'make check-style clang-format and cppcheck' \
+	'make clean'

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The host's own sockets reach exposed ports by 127.0.0.1 and by the host's own addresses: the address is exchanged when
+ * a socket connects or sends, and back when it asks whom it talks to. Nothing happens per packet of a connected socket.
+ */
+#ifndef NSBPF_BPF_HOST_SOCKET_H
+#define NSBPF_BPF_HOST_SOCKET_H
+
+#define SOCKET_ALLOW 1
+
+struct socket_address {
+	struct nsbpf_addr addr;
+	__be16 port;
+};
+
+static __always_inline bool host_has_address(const struct nsbpf_addr *addr)
+{
+	return addr_is_loopback(addr) || bpf_map_lookup_elem(&host_addresses, addr);
+}
+
+/* Other namespaces' sockets run through these hooks as well: they hang on the cgroup root. */
+static __always_inline bool is_host_socket(struct bpf_sock_addr *ctx)
+{
+	return bpf_get_netns_cookie(ctx) == host_netns_cookie;
+}
+
+static __always_inline void peer_remember(struct bpf_sock_addr *ctx, const struct socket_address *asked,
+					  const struct socket_address *given)
+{
+	struct socket_peers *s = bpf_sk_storage_get(&socket_peers, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	struct socket_peer *peer;
+
+	if (!s)
+		return;
+	for (int i = 0; i < NSBPF_SOCKET_PEERS; i++) {
+		peer = &s->peers[i];
+		if (peer->given_port == given->port && addr_equal(&peer->given, &given->addr)) {
+			peer->asked = asked->addr;
+			peer->asked_port = asked->port;
+			return;
+		}
+	}
+	peer = &s->peers[s->next++ % NSBPF_SOCKET_PEERS];
+	peer->asked = asked->addr;
+	peer->asked_port = asked->port;
+	peer->given = given->addr;
+	peer->given_port = given->port;
+}
+
+/* Exchanges the address of a host that exposes this port for the endpoint's. False: leave it as it is. */
+static __always_inline bool exposed_target(struct bpf_sock_addr *ctx, struct socket_address *address)
+{
+	struct socket_address asked = *address;
+	struct endpoint *ep;
+	struct mapping *m;
+
+	if (!is_host_socket(ctx) || !host_has_address(&asked.addr))
+		return false;
+	m = mapping_lookup(ctx->protocol, &asked.addr, asked.port);
+	if (!m)
+		return false;
+	ep = endpoint_get(m->endpoint);
+	if (!ep || !addr_is4(&asked.addr))
+		return false;
+	addr_set4(&address->addr, ep->addr4);
+	address->port = mapping_target_port(m, asked.port);
+	peer_remember(ctx, &asked, address);
+	return true;
+}
+
+/* The way back: from the endpoint's address to the one that the socket asked for. */
+static __always_inline bool asked_address(struct bpf_sock_addr *ctx, struct socket_address *address)
+{
+	struct socket_peers *s;
+
+	if (!is_host_socket(ctx))
+		return false;
+	s = bpf_sk_storage_get(&socket_peers, ctx->sk, NULL, 0);
+	if (!s)
+		return false;
+	for (int i = 0; i < NSBPF_SOCKET_PEERS; i++) {
+		struct socket_peer *peer = &s->peers[i];
+
+		if (peer->given_port == address->port && addr_equal(&peer->given, &address->addr)) {
+			address->addr = peer->asked;
+			address->port = peer->asked_port;
+			return true;
+		}
+	}
+	return false;
+}
+
+static __always_inline void load4(struct bpf_sock_addr *ctx, struct socket_address *address)
+{
+	addr_set4(&address->addr, ctx->user_ip4);
+	address->port = ctx->user_port;
+}
+
+static __always_inline void store4(struct bpf_sock_addr *ctx, const struct socket_address *address)
+{
+	ctx->user_ip4 = addr_get4(&address->addr);
+	ctx->user_port = address->port;
+}
+
+/* An AF_INET6 socket that talks IPv4 gives ::ffff:a.b.c.d, which is how we write IPv4 anyway. */
+static __always_inline void load6(struct bpf_sock_addr *ctx, struct socket_address *address)
+{
+	address->addr.words[0] = ctx->user_ip6[0];
+	address->addr.words[1] = ctx->user_ip6[1];
+	address->addr.words[2] = ctx->user_ip6[2];
+	address->addr.words[3] = ctx->user_ip6[3];
+	address->port = ctx->user_port;
+}
+
+static __always_inline void store6(struct bpf_sock_addr *ctx, const struct socket_address *address)
+{
+	ctx->user_ip6[0] = address->addr.words[0];
+	ctx->user_ip6[1] = address->addr.words[1];
+	ctx->user_ip6[2] = address->addr.words[2];
+	ctx->user_ip6[3] = address->addr.words[3];
+	ctx->user_port = address->port;
+}
+
+static __always_inline int to_exposed4(struct bpf_sock_addr *ctx)
+{
+	struct socket_address address = {};
+
+	load4(ctx, &address);
+	if (exposed_target(ctx, &address))
+		store4(ctx, &address);
+	return SOCKET_ALLOW;
+}
+
+static __always_inline int to_exposed6(struct bpf_sock_addr *ctx)
+{
+	struct socket_address address = {};
+
+	load6(ctx, &address);
+	if (exposed_target(ctx, &address))
+		store6(ctx, &address);
+	return SOCKET_ALLOW;
+}
+
+static __always_inline int to_asked4(struct bpf_sock_addr *ctx)
+{
+	struct socket_address address = {};
+
+	load4(ctx, &address);
+	if (asked_address(ctx, &address))
+		store4(ctx, &address);
+	return SOCKET_ALLOW;
+}
+
+static __always_inline int to_asked6(struct bpf_sock_addr *ctx)
+{
+	struct socket_address address = {};
+
+	load6(ctx, &address);
+	if (asked_address(ctx, &address))
+		store6(ctx, &address);
+	return SOCKET_ALLOW;
+}
+
+SEC("cgroup/connect4")
+int host_connect4(struct bpf_sock_addr *ctx)
+{
+	return to_exposed4(ctx);
+}
+
+SEC("cgroup/connect6")
+int host_connect6(struct bpf_sock_addr *ctx)
+{
+	return to_exposed6(ctx);
+}
+
+SEC("cgroup/sendmsg4")
+int host_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return to_exposed4(ctx);
+}
+
+SEC("cgroup/sendmsg6")
+int host_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return to_exposed6(ctx);
+}
+
+SEC("cgroup/recvmsg4")
+int host_recvmsg4(struct bpf_sock_addr *ctx)
+{
+	return to_asked4(ctx);
+}
+
+SEC("cgroup/recvmsg6")
+int host_recvmsg6(struct bpf_sock_addr *ctx)
+{
+	return to_asked6(ctx);
+}
+
+SEC("cgroup/getpeername4")
+int host_getpeername4(struct bpf_sock_addr *ctx)
+{
+	return to_asked4(ctx);
+}
+
+SEC("cgroup/getpeername6")
+int host_getpeername6(struct bpf_sock_addr *ctx)
+{
+	return to_asked6(ctx);
+}
+
+#endif

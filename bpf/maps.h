@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The state of one host. Every map is pinned; the loader and the CLI know them by these names. */
+#ifndef NSBPF_BPF_MAPS_H
+#define NSBPF_BPF_MAPS_H
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct settings);
+} settings SEC(".maps");
+
+/* By slot; a host veth's ifindex is NSBPF_IFINDEX_BASE + slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NSBPF_MAX_ENDPOINTS);
+	__type(key, __u32);
+	__type(value, struct endpoint);
+} endpoints SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NSBPF_MAX_NETWORKS);
+	__type(key, __u32);
+	__type(value, struct network);
+} networks SEC(".maps");
+
+/* Endpoint address → slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * NSBPF_MAX_ENDPOINTS);
+	__type(key, struct nsbpf_addr);
+	__type(value, __u32);
+} addresses SEC(".maps");
+
+/* By ifindex. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, NSBPF_MAX_UPLINKS);
+	__type(key, __u32);
+	__type(value, struct uplink);
+} uplinks SEC(".maps");
+
+/* Two halves of NSBPF_MAX_MAPPINGS, one of them in use: see settings.mappings. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 2 * NSBPF_MAX_MAPPINGS);
+	__type(key, __u32);
+	__type(value, struct mapping);
+} mappings SEC(".maps");
+
+/* The host's own addresses, for the socket hooks, which have no FIB to ask. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, NSBPF_MAX_HOST_ADDRESSES);
+	__type(key, struct nsbpf_addr);
+	__type(value, __u8);
+} host_addresses SEC(".maps");
+
+/* Two entries a connection, one a direction. Preallocated: a full table says so at once, and never evicts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2 * NSBPF_MAX_CONNECTIONS);
+	__type(key, struct tuple);
+	__type(value, struct conn);
+} connections SEC(".maps");
+
+/* Where a CPU puts a connection's entry together: 512 bytes of stack are not enough for that. Plain bytes, because a
+ * per-CPU map may hold no timer. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u8[sizeof(struct conn)]);
+} scratch SEC(".maps");
+
+/* Fragments are no connections: losing one costs a datagram, so here the oldest may give way. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct fragment_key);
+	__type(value, struct fragment_ports);
+} fragments SEC(".maps");
+
+/* By enum drop_reason. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, DROP_REASONS);
+	__type(key, __u32);
+	__type(value, __u64);
+} drops SEC(".maps");
+
+/* By slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, NSBPF_MAX_ENDPOINTS);
+	__type(key, __u32);
+	__type(value, struct endpoint_stats);
+} endpoint_stats SEC(".maps");
+
+/* Lives and dies with its socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct socket_peers);
+} socket_peers SEC(".maps");
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The datapath as one object. The entry points are in from_endpoint.h, from_uplink.h, to_endpoint.h and host_socket.h. */
+#define BPF_NO_PRESERVE_ACCESS_INDEX /* only user-API types are used: nothing to relocate, no BTF needed to load */
+#include "vmlinux.h"
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#define ICMP_ECHOREPLY 0
+#define ICMP_ECHO 8
+
+#include "nsbpf/drops.h"
+#include "nsbpf/order.h"
+#include "nsbpf/types.h"
+
+/* The network namespace that this copy of the programs serves. */
+const volatile __u64 host_netns_cookie = 0;
+
+/* In the order of a packet's way, which is the order in which they need each other. */
+#include "maps.h"
+
+#include "packet.h"
+
+#include "tuple.h"
+
+#include "stats.h"
+
+#include "parse.h"
+
+#include "fragment.h"
+
+#include "endpoint.h"
+
+#include "conntrack.h"
+
+#include "mapping.h"
+
+#include "route.h"
+
+#include "masquerade.h"
+
+#include "rewrite.h"
+
+#include "forward.h"
+
+#include "from_endpoint.h"
+
+#include "from_uplink.h"
+
+#include "to_endpoint.h"
+
+#include "host_socket.h"
+
+#include "probe.h"
+
+char _license[] SEC("license") = "GPL";

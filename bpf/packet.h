@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the stages know of the packet at hand, and what a stage answers. */
+#ifndef NSBPF_BPF_PACKET_H
+#define NSBPF_BPF_PACKET_H
+
+#define ETH_HLEN 14
+#define ETH_ALEN 6
+#define ETH_P_IP 0x0800
+#define ETH_P_ARP 0x0806
+#define IP_MF 0x2000
+#define IP_OFFSET 0x1fff
+
+#define TC_ACT_UNSPEC -1 /* the same number as TCX_NEXT: whoever else is attached has his turn */
+#define TC_ACT_SHOT 2
+
+#define PACKET_HOST 0
+
+#define AF_INET 2
+#define AF_INET6 10
+
+/* A stage's result. */
+enum verdict {
+	VERDICT_CONTINUE, /* the next stage decides */
+	VERDICT_PASS,     /* to the host's stack, unchanged */
+	VERDICT_DROP,     /* packet.reason says why */
+	VERDICT_REDIRECT, /* packet.action is what the redirect helper returned */
+};
+
+enum l4_kind {
+	L4_PORTS,       /* TCP or UDP: the tuple is whole */
+	L4_ECHO,        /* ICMP echo request or reply: so it is here */
+	L4_ICMP_OTHER,  /* any other ICMP message */
+	L4_FRAGMENT,    /* not the first: the ports are not in the packet */
+	L4_UNKNOWN,     /* a protocol without ports */
+};
+
+struct packet {
+	struct tuple tuple;
+	__u32 endpoint; /* slot of the sender, 0 if it came from an uplink */
+	int action;
+	__u16 l4; /* offset of the L4 header in the frame */
+	__u8 kind; /* enum l4_kind */
+	__u8 tcp_flags; /* byte 13 of the TCP header */
+	__u8 ttl;
+	__u8 tos;
+	bool first_fragment;
+	bool fragment_known; /* a later fragment whose ports were found */
+	__be16 fragment_id;
+	enum drop_reason reason;
+};
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+static __always_inline enum verdict drop(struct packet *p, enum drop_reason reason)
+{
+	p->reason = reason;
+	return VERDICT_DROP;
+}
+
+static __always_inline void *packet_data(struct __sk_buff *skb)
+{
+	return (void *)(long)skb->data;
+}
+
+static __always_inline void *packet_end(struct __sk_buff *skb)
+{
+	return (void *)(long)skb->data_end;
+}
+
+/* The mask tells the verifier what parse_ipv4() knows: the header begins at 74 at the latest. */
+static __always_inline void *packet_l4(struct __sk_buff *skb, const struct packet *p)
+{
+	return packet_data(skb) + (p->l4 & 0x7f);
+}
+
+/* Does this packet carry an L4 header whose ports and checksum have to follow a rewrite? */
+static __always_inline bool packet_has_l4(const struct packet *p)
+{
+	return p->kind == L4_PORTS || p->kind == L4_ECHO;
+}
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The way out: the kernel's FIB decides, policy rules included. */
+#ifndef NSBPF_BPF_ROUTE_H
+#define NSBPF_BPF_ROUTE_H
+
+struct route {
+	struct nsbpf_addr nexthop;
+	struct nsbpf_addr prefsrc; /* the address that the host itself would use; all zero if the FIB can't tell */
+	__u32 oif;
+	bool local; /* an address of the host */
+};
+
+/*
+ * As if the packet had come in at the host veth `iif`: it alone has forwarding switched on, without which the helper
+ * gives no answer (net/core/filter.c, bpf_ipv4_fib_lookup).
+ */
+static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct packet *p, __u32 iif,
+						 const struct tuple *tuple, struct route *route)
+{
+	struct settings *s = settings_get();
+	struct bpf_fib_lookup fib = {
+		.family = AF_INET,
+		.l4_protocol = tuple->proto,
+		.sport = tuple->sport,
+		.dport = tuple->dport,
+		.tos = p->tos & 0x1c, /* the kernel's IPTOS_RT_MASK */
+		.ipv4_src = addr_get4(&tuple->saddr),
+		.ipv4_dst = addr_get4(&tuple->daddr),
+		.ifindex = iif,
+	};
+	__u32 flags = 0;
+
+	if (!s)
+		return drop(p, DROP_NO_ROUTE);
+	if (s->features & FEATURE_FIB_SRC)
+		flags |= BPF_FIB_LOOKUP_SRC;
+	if (s->features & FEATURE_FIB_SKIP_NEIGH)
+		flags |= BPF_FIB_LOOKUP_SKIP_NEIGH;
+
+	switch (bpf_fib_lookup(skb, &fib, sizeof(fib), flags)) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+	case BPF_FIB_LKUP_RET_NO_NEIGH: /* bpf_redirect_neigh() asks for the neighbour */
+		break;
+	case BPF_FIB_LKUP_RET_NOT_FWDED:
+		route->local = true;
+		return VERDICT_CONTINUE;
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+		return drop(p, DROP_TOO_BIG);
+	default:
+		return drop(p, DROP_NO_ROUTE);
+	}
+
+	route->oif = fib.ifindex;
+	if (fib.family == AF_INET)
+		addr_set4(&route->nexthop, fib.ipv4_dst);
+	else /* RFC 5549: an IPv6 next hop on an IPv4 route */
+		__builtin_memcpy(&route->nexthop, fib.ipv6_dst, sizeof(route->nexthop));
+	if (s->features & FEATURE_FIB_SRC)
+		addr_set4(&route->prefsrc, fib.ipv4_src);
+	return VERDICT_CONTINUE;
+}
+
+/* Is this address the host's own? */
+static __always_inline bool route_is_local(struct __sk_buff *skb, struct packet *p, __u32 iif)
+{
+	struct route route = {};
+
+	return route_lookup(skb, p, iif, &p->tuple, &route) == VERDICT_CONTINUE && route.local;
+}
+
+#endif

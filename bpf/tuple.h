@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Addresses and tuples. */
+#ifndef NSBPF_BPF_TUPLE_H
+#define NSBPF_BPF_TUPLE_H
+
+static __always_inline void addr_set4(struct nsbpf_addr *addr, __be32 addr4)
+{
+	addr->words[0] = 0;
+	addr->words[1] = 0;
+	addr->words[2] = bpf_htonl(0xffff);
+	addr->words[3] = addr4;
+}
+
+static __always_inline __be32 addr_get4(const struct nsbpf_addr *addr)
+{
+	return addr->words[3];
+}
+
+static __always_inline bool addr_is4(const struct nsbpf_addr *addr)
+{
+	return !addr->words[0] && !addr->words[1] && addr->words[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline bool addr_is_loopback(const struct nsbpf_addr *addr)
+{
+	if (addr_is4(addr))
+		return addr->bytes[12] == 127;
+	return !addr->words[0] && !addr->words[1] && !addr->words[2] && addr->words[3] == bpf_htonl(1);
+}
+
+static __always_inline bool addr_equal(const struct nsbpf_addr *a, const struct nsbpf_addr *b)
+{
+	return a->words[0] == b->words[0] && a->words[1] == b->words[1] && a->words[2] == b->words[2] &&
+	       a->words[3] == b->words[3];
+}
+
+static __always_inline bool tuple_equal(const struct tuple *a, const struct tuple *b)
+{
+	return addr_equal(&a->saddr, &b->saddr) && addr_equal(&a->daddr, &b->daddr) && a->sport == b->sport &&
+	       a->dport == b->dport && a->proto == b->proto;
+}
+
+static __always_inline void tuple_reverse(const struct tuple *from, struct tuple *to)
+{
+	to->saddr = from->daddr;
+	to->daddr = from->saddr;
+	to->sport = from->dport;
+	to->dport = from->sport;
+	to->proto = from->proto;
+	to->pad[0] = to->pad[1] = to->pad[2] = 0;
+}
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the BPF programs and user space share: every map's key and value. */
+#ifndef NSBPF_TYPES_H
+#define NSBPF_TYPES_H
+
+#ifndef __bpf__
+#include <linux/bpf.h>
+#include <linux/types.h>
+#include <netinet/in.h>
+#endif
+
+/* Bumped whenever a map's layout or meaning changes: a CLI never touches maps of another layout. */
+#define NSBPF_ABI 1
+
+#define NSBPF_NAME_MAX 63          /* bytes of an endpoint's or network's name, without the NUL */
+#define NSBPF_MAX_ENDPOINTS 2048   /* slots of `endpoints`; slot 0 stands for "outside" */
+#define NSBPF_MAX_NETWORKS 256     /* slots of `networks`; slot 0 is never used */
+#define NSBPF_MAX_UPLINKS 64
+#define NSBPF_MAX_MAPPINGS 16384
+#define NSBPF_MAX_SOURCES 8        /* --from of one mapping */
+#define NSBPF_MAX_HOST_ADDRESSES 4096
+#define NSBPF_MAX_CONNECTIONS 65536
+
+/*
+ * A host veth's ifindex is NSBPF_IFINDEX_BASE + its endpoint's slot: user space asks for that number when it makes the
+ * device, and the datapath finds the endpoint of a packet by a subtraction instead of a hash lookup.
+ */
+#define NSBPF_IFINDEX_BASE 65536
+
+/* An IPv6 address, or an IPv4 one mapped into it (::ffff:a.b.c.d); network order. All zero means "any". */
+struct nsbpf_addr {
+	union {
+		__u8 bytes[16];
+		__be32 words[4];
+	};
+};
+
+_Static_assert(sizeof(struct nsbpf_addr) == 16, "shared layout");
+
+/*
+ * Always as in the packet's header and in network order, in every map and log. An ICMP echo request has its identifier
+ * as source port and 0 as destination port, an echo reply the other way round, so that reversing works for it as well.
+ */
+struct tuple {
+	struct nsbpf_addr saddr;
+	struct nsbpf_addr daddr;
+	__be16 sport;
+	__be16 dport;
+	__u8 proto;
+	__u8 pad[3];
+};
+
+_Static_assert(sizeof(struct tuple) == 40, "shared layout");
+
+enum slot_state {
+	SLOT_FREE,
+	SLOT_INCOMPLETE, /* a command is at work on it, or was killed while it was */
+	SLOT_READY,
+};
+
+enum endpoint_flag {
+	ENDPOINT_ADOPTED = 1 << 0,     /* the namespace existed before nsbpf attached it */
+	ENDPOINT_RESOLV_CONF = 1 << 1, /* nsbpf wrote /etc/netns/NAME/resolv.conf */
+};
+
+struct endpoint {
+	__u32 ifindex; /* of the host veth; 0 until it exists */
+	__u16 network; /* slot in `networks` */
+	__u8 state;    /* enum slot_state */
+	__u8 flags;    /* enum endpoint_flag */
+	__u8 mac[6];   /* of the ns veth */
+	__u8 gateway_mac[6]; /* of the host veth: the only MAC the namespace ever sees */
+	__be32 addr4;
+	struct nsbpf_addr addr6;
+	__u32 mtu;
+	__u32 pad;
+	__u64 netns_ino; /* inode of the namespace in nsfs */
+	char name[NSBPF_NAME_MAX + 1];
+};
+
+_Static_assert(sizeof(struct endpoint) == 120, "shared layout");
+
+enum network_flag {
+	NETWORK_OPEN = 1 << 0, /* --isolate off: other open networks may talk to it */
+};
+
+struct network {
+	__u8 state; /* enum slot_state */
+	__u8 flags; /* enum network_flag */
+	__u8 prefix4;
+	__u8 prefix6;
+	__be32 subnet4;
+	__be32 mask4;
+	__be32 gateway4;
+	struct nsbpf_addr subnet6;
+	struct nsbpf_addr gateway6;
+	__u32 mtu; /* 0: the uplink's */
+	char name[NSBPF_NAME_MAX + 1];
+	__u8 pad[4];
+};
+
+_Static_assert(sizeof(struct network) == 120, "shared layout");
+
+enum uplink_flag {
+	UPLINK_NAMED = 1 << 0,       /* by `uplink add`, so it stays when the default route goes */
+	UPLINK_CLSACT_QDISC = 1 << 1, /* nsbpf made its clsact qdisc */
+};
+
+/* Key: ifindex. */
+struct uplink {
+	__be32 addr4; /* masquerade address where the FIB can't name one (no BPF_FIB_LOOKUP_SRC) */
+	__u32 flags;  /* enum uplink_flag */
+	struct nsbpf_addr addr6;
+	char name[16]; /* when it was attached; a device may be renamed later */
+};
+
+_Static_assert(sizeof(struct uplink) == 40, "shared layout");
+
+struct source {
+	struct nsbpf_addr addr;
+	__u8 prefix; /* of 128, for IPv4 too */
+	__u8 pad[3];
+};
+
+_Static_assert(sizeof(struct source) == 20, "shared layout");
+
+/*
+ * One `expose`, a whole range in one entry. The table is an array sorted by (proto, addr, first) in which no two entries
+ * overlap, so that the datapath finds one by binary search; user space writes the half that is not in use and then
+ * publishes it by settings.mappings.
+ */
+struct mapping {
+	struct nsbpf_addr addr; /* host address, or all zero for any */
+	__u16 first;            /* host ports, first to last, host order */
+	__u16 last;
+	__u16 target; /* the endpoint's port for `first`, host order */
+	__u16 endpoint;
+	__u8 proto;
+	__u8 nsources; /* 0: everybody */
+	__u8 pad[6];
+	struct source sources[NSBPF_MAX_SOURCES];
+};
+
+_Static_assert(sizeof(struct mapping) == 192, "shared layout");
+
+/* settings.mappings: which half of the table is in use, and how many entries it has; one word, so one store publishes */
+#define NSBPF_MAPPINGS_HALF (1U << 31)
+#define NSBPF_MAPPINGS_COUNT (NSBPF_MAPPINGS_HALF - 1)
+
+enum conn_flag {
+	CONN_ORIGINAL = 1 << 0, /* this entry is the original direction's */
+	CONN_SNAT = 1 << 1,     /* about the connection, and so the same in both entries */
+	CONN_DNAT = 1 << 2,
+};
+
+/* What one direction has shown so far; the connection's state follows from both, see conn_state(). */
+enum tcp_seen {
+	TCP_SEEN_SYN = 1 << 0,
+	TCP_SEEN_ACK = 1 << 1,
+	TCP_SEEN_FIN = 1 << 2,
+	TCP_SEEN_RST = 1 << 3,
+};
+
+/*
+ * One direction of a connection. Key: the tuple of the packets that arrive in this direction. The other direction's key
+ * is xlat reversed, in both entries, so either leads to the other. Each direction writes its own entry only: two CPUs
+ * that carry the two directions share no cache line.
+ */
+struct conn {
+	struct bpf_timer timer; /* armed in the original direction's entry only */
+	struct tuple xlat;      /* what this direction's packets become */
+	__u64 packets;
+	__u64 bytes; /* of IP and above */
+	__u32 seen;  /* last packet, CLOCK_UNIT, wraps */
+	__u32 routed; /* when oif and nexthop were looked up, CLOCK_UNIT, wraps */
+	struct nsbpf_addr nexthop;
+	__u32 oif;       /* 0: no route known yet */
+	__u16 endpoint;  /* whose connection it is */
+	__u16 target;    /* the endpoint that this direction's packets go to, 0 for outside */
+	__u8 flags;      /* enum conn_flag */
+	__u8 tcp;        /* enum tcp_seen */
+	__u8 pad[6];
+};
+
+_Static_assert(sizeof(struct conn) == 112, "shared layout");
+
+/* The unit of conn.seen: 2^20 ns, so near a millisecond that a shift does for the division. */
+#define NSBPF_CLOCK_SHIFT 20
+#define NSBPF_CLOCK_HZ 954
+
+enum conn_state {
+	CONN_TCP_SYN,         /* no answer accepted yet */
+	CONN_TCP_ESTABLISHED,
+	CONN_TCP_FIN,         /* one direction is done */
+	CONN_TCP_CLOSING,     /* both are */
+	CONN_TCP_RESET,
+	CONN_UDP,
+	CONN_ICMP,
+	CONN_STATES,
+};
+
+/* settings.features: what this kernel has beyond the floor */
+enum feature {
+	FEATURE_TCX = 1 << 0,           /* BPF links at tc, Linux 6.6 */
+	FEATURE_FIB_SRC = 1 << 1,       /* BPF_FIB_LOOKUP_SRC, Linux 6.7 and 6.1.y */
+	FEATURE_FIB_SKIP_NEIGH = 1 << 2, /* BPF_FIB_LOOKUP_SKIP_NEIGH, Linux 6.3 and 6.1.y */
+	FEATURE_HOST_SOCKETS = 1 << 3,  /* the cgroup hooks are attached */
+};
+
+struct port_range {
+	__u16 first;
+	__u16 last;
+};
+
+/* The one entry of `settings`: what may change while the programs run. */
+struct settings {
+	__u32 abi; /* NSBPF_ABI of whoever loaded the programs */
+	__u32 features;
+	__u32 mappings; /* NSBPF_MAPPINGS_HALF | count */
+	struct port_range nat_ports[2]; /* where masquerade takes its ports: below and above ip_local_port_range */
+	__u32 timeouts[CONN_STATES];    /* seconds */
+};
+
+_Static_assert(sizeof(struct settings) == 48, "shared layout");
+
+/* Per CPU, by endpoint. "rx" is what the namespace received, "tx" what it sent. */
+struct endpoint_stats {
+	__u64 rx_packets;
+	__u64 rx_bytes;
+	__u64 tx_packets;
+	__u64 tx_bytes;
+	__u64 drops;
+};
+
+_Static_assert(sizeof(struct endpoint_stats) == 40, "shared layout");
+
+/* A non-first fragment has no ports: its first fragment leaves them here. */
+struct fragment_key {
+	struct nsbpf_addr saddr;
+	struct nsbpf_addr daddr;
+	__u32 id; /* network order, as in the header */
+	__u8 proto;
+	__u8 pad[3];
+};
+
+_Static_assert(sizeof(struct fragment_key) == 40, "shared layout");
+
+struct fragment_ports {
+	__be16 sport;
+	__be16 dport;
+};
+
+/* Socket storage: what a host socket asked for, and where the hooks sent it instead. */
+#define NSBPF_SOCKET_PEERS 4 /* an unconnected UDP socket may talk to several exposed ports at once */
+struct socket_peer {
+	struct nsbpf_addr asked;
+	struct nsbpf_addr given;
+	__be16 asked_port;
+	__be16 given_port;
+};
+
+struct socket_peers {
+	struct socket_peer peers[NSBPF_SOCKET_PEERS];
+	__u32 next; /* the slot to use next, modulo NSBPF_SOCKET_PEERS */
+};
+
+_Static_assert(sizeof(struct socket_peers) == 148, "shared layout");
+
+#endif

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Fixtures: `host`, a private host with an outside machine; `make_host` for more of them; `attach`, how nsbpf attaches.
+
+Tests marked `attach`, or that take the fixture of that name, run twice: with TCX links and with clsact filters.
+"""
+import inspect
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from topology import NSBPF, Host  # noqa: E402
+
+
+def pytest_generate_tests(metafunc):
+    asked = "attach" in inspect.signature(metafunc.function).parameters
+    if (asked or metafunc.definition.get_closest_marker("attach")) and "attach" in metafunc.fixturenames:
+        metafunc.parametrize("attach", ["tcx", "clsact"], indirect=True)
+
+
+@pytest.fixture
+def attach(request):
+    mode = getattr(request, "param", "tcx")
+    kernel = tuple(int(part) for part in os.uname().release.split(".")[:2])
+    if mode == "tcx" and kernel < (6, 6):
+        pytest.skip("this kernel has no TCX links")
+    return mode
+
+
+@pytest.fixture
+def make_host(attach):
+    """A function that makes one more private host; all are removed after the test, however it ended."""
+    if os.geteuid():
+        pytest.skip("needs root")
+    if not os.access(NSBPF, os.X_OK):
+        pytest.fail(f"{NSBPF} is not built")
+    hosts = []
+
+    def make():
+        hosts.append(Host(attach))
+        return hosts[-1]
+
+    yield make
+    problems = []
+    for host in reversed(hosts):
+        try:
+            host.close()
+        except AssertionError as problem:
+            problems.append(str(problem))
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def host(make_host):
+    return make_host()
+
+
+@pytest.fixture
+def private():
+    """For tests that mount things over this machine's own files."""
+    if not os.environ.get("NSBPF_TEST_PRIVATE"):
+        pytest.skip("needs a mount namespace of its own: use tests/run")

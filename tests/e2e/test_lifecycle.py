@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""add, del, down: what they make, what they say, and that it is gone afterwards."""
+import os
+import re
+
+import pytest
+import snapshot
+from topology import ETC_NETNS, HOST_ADDRESS, NETNS_DIR, OUTSIDE_ADDRESS, OUTSIDE_FAR, Netns, run
+
+GATEWAY_MAC = "02:6e:73:62:70:66"
+ADDED = re.compile(r"(?P<name>\S+): (?P<address>[\d.]+)/(?P<prefix>\d+) via (?P<gateway>[\d.]+),"
+                   r" network (?P<network>\S+), mac (?P<mac>[0-9a-f:]{17}), mtu (?P<mtu>\d+), dns (?P<dns>.+)\n")
+
+
+def mac_of(address):
+    return "02:6e:" + ":".join(f"{int(byte):02x}" for byte in address.split("."))
+
+
+def interfaces(netns):
+    return {link["ifname"]: link for link in netns.ip_json("-d", "link")}
+
+
+@pytest.mark.attach
+def test_add_says_what_it_chose(host):
+    done = host.nsbpf("add", host.name("a"))
+    said = ADDED.fullmatch(done.stdout)
+    assert said, done.stdout
+    assert said["name"] == host.name("a")
+    assert (said["address"], said["prefix"], said["gateway"]) == ("10.80.0.2", "16", "10.80.0.1")
+    assert (said["network"], said["mac"], said["mtu"]) == ("default", "02:6e:0a:50:00:02", "1500")
+    assert done.stderr == ""
+    assert host.json("uplink", "list")[0]["attach"] == host.attach
+
+
+def test_namespace_is_as_ip_netns_makes_it(host):
+    ns = host.add("a")
+    assert host.name("a") in run("ip", "netns", "list").stdout.split()
+    assert ns.run("echo", "inside", via="exec").stdout == "inside\n"
+    links = interfaces(ns)
+    assert set(links) == {"lo", "eth0"}
+    assert "UP" in links["lo"]["flags"] and "UP" in links["eth0"]["flags"]
+    assert links["eth0"]["address"] == "02:6e:0a:50:00:02"
+    assert links["eth0"]["mtu"] == 1500
+    addresses = [f"{info['local']}/{info['prefixlen']}" for link in ns.ip_json("-4", "address", "show", "dev", "eth0")
+                 for info in link["addr_info"]]
+    assert addresses == ["10.80.0.2/16"]
+    routes = {(route["dst"], route.get("gateway"), route["dev"]) for route in ns.ip_json("route")}
+    assert routes == {("default", "10.80.0.1", "eth0"), ("10.80.0.0/16", None, "eth0")}
+
+
+def test_host_side(host):
+    ns = host.add("a")
+    name = f"nsb-{ns.name}"
+    assert ns.device == name if len(name) <= 15 else re.fullmatch(r"nsb\d+", ns.device)
+    veth = interfaces(host)[ns.device]
+    assert veth["address"] == GATEWAY_MAC and "UP" in veth["flags"] and veth["mtu"] == 1500
+    addresses = [(info["local"], info["prefixlen"]) for link in host.ip_json("-4", "address", "show", "dev", ns.device)
+                 for info in link["addr_info"]]
+    assert addresses == [("10.80.0.1", 32)]
+    routes = host.ip_json("route")
+    assert [route["dev"] for route in routes if route["dst"] == "10.80.0.2"] == [ns.device]
+    assert [route.get("type") for route in routes if route["dst"] == "10.80.0.0/16"] == ["unreachable"]
+    neighbours = host.ip_json("neighbour", "show", "nud", "permanent", "dev", ns.device)
+    assert [(n["dst"], n["lladdr"]) for n in neighbours] == [("10.80.0.2", "02:6e:0a:50:00:02")]
+
+
+def test_long_name_gets_a_short_device(host):
+    short = "x" * (63 - len(host.name("")))
+    ns = host.add(short)
+    assert re.fullmatch(r"nsb\d+", ns.device), ns.device
+    assert ns.ping("10.80.0.1").returncode == 0
+
+
+@pytest.mark.attach
+def test_namespace_reaches_host_and_outside(host):
+    a, b = host.add("a"), host.add("b")
+    for source, target in ((a, "10.80.0.1"), (a, HOST_ADDRESS), (a, OUTSIDE_ADDRESS), (a, OUTSIDE_FAR), (a, b.address),
+                           (b, a.address), (host, a.address), (host, b.address)):
+        assert source.ping(target).returncode == 0, f"{source.netns} to {target}"
+
+
+def test_addresses_are_given_lowest_first_and_again(host):
+    for short in "abc":
+        host.add(short)
+    host.nsbpf("del", host.name("b"))
+    host.add("d")
+    host.add("e")
+    given = {name.removeprefix(host.prefix): entry["addresses"][0] for name, entry in host.endpoints().items()}
+    assert given == {"a": "10.80.0.2", "c": "10.80.0.4", "d": "10.80.0.3", "e": "10.80.0.5"}
+
+
+def test_options(host):
+    ns = host.add("a", "--ip", "10.80.9.9", "--mac", "02:00:5e:00:53:01", "--mtu", "1280",
+                  "--dns", "192.0.2.1,192.0.2.2")
+    info = ns.info
+    assert (info["addresses"], info["mac"], info["mtu"]) == (["10.80.9.9"], "02:00:5e:00:53:01", 1280)
+    eth0 = interfaces(ns)["eth0"]
+    assert (eth0["address"], eth0["mtu"]) == ("02:00:5e:00:53:01", 1280)
+    assert interfaces(host)[info["device"]]["mtu"] == 1280
+    with open(ns.resolv_conf, encoding="utf-8") as resolv_conf:
+        assert [line.split() for line in resolv_conf if line.startswith("nameserver")] == [
+            ["nameserver", "192.0.2.1"], ["nameserver", "192.0.2.2"]]
+    assert ns.ping("10.80.0.1").returncode == 0
+    assert ns.ping(OUTSIDE_FAR).returncode == 0
+
+
+def test_mtu_follows_the_uplink(host):
+    host.ip("link", "set", "up0", "mtu", "1400")
+    said = ADDED.fullmatch(host.nsbpf("add", host.name("a")).stdout)
+    assert said["mtu"] == "1400"
+    assert interfaces(host.endpoint("a"))["eth0"]["mtu"] == 1400
+
+
+@pytest.mark.parametrize("taken, subnet", [
+    (["10.80.0.0/16"], "10.81.0.0/16"),
+    (["10.80.77.0/24"], "10.81.0.0/16"),
+    (["10.80.0.9/32"], "10.81.0.0/16"),
+    (["10.80.0.0/15"], "10.82.0.0/16"),
+    (["10.80.0.0/16", "10.81.3.0/30"], "10.82.0.0/16"),
+    (["10.0.0.0/9"], "10.128.0.0/16"),
+])
+def test_default_network_overlaps_no_route(host, taken, subnet):
+    for route in taken:
+        host.ip("route", "add", route, "via", OUTSIDE_ADDRESS)
+    host.add("a")
+    assert [network["subnet"] for network in host.json("network", "list")] == [subnet]
+
+
+def test_default_network_minds_other_tables_too(host):
+    host.ip("route", "add", "10.80.0.0/16", "via", OUTSIDE_ADDRESS, "table", "77")
+    host.add("a")
+    assert [network["subnet"] for network in host.json("network", "list")] == ["10.81.0.0/16"]
+
+
+def test_without_a_default_route(host):
+    """No uplink, then: namespaces talk to the host and to each other."""
+    host.ip("route", "del", "default")
+    a, b = host.add("a"), host.add("b")
+    assert a.ping("10.80.0.1").returncode == 0
+    assert a.ping(b.address).returncode == 0
+    host.nsbpf("down")
+
+
+@pytest.mark.attach
+def test_uplink_that_comes_later_is_taken_up_by_the_next_add(host):
+    host.ip("route", "del", "default")
+    a = host.add("a")
+    host.ip("route", "add", "default", "via", OUTSIDE_ADDRESS)
+    host.add("b")
+    assert [uplink["name"] for uplink in host.json("uplink", "list")] == ["up0"]
+    assert a.ping(OUTSIDE_FAR).returncode == 0
+
+
+# adopted namespaces
+
+def adoptable(host, short):
+    """A namespace of the operator's own, with something in it to recognise it by."""
+    run("ip", "netns", "add", host.name(short))
+    ns = Netns(host.name(short), host)
+    ns.ip("link", "set", "lo", "up")
+    ns.ip("address", "add", "192.0.2.77/32", "dev", "lo")
+    return ns
+
+
+@pytest.mark.attach
+def test_add_adopts_a_namespace_that_exists(host):
+    ns = adoptable(host, "a")
+    host.nsbpf("add", ns.name)
+    info = host.endpoints()[ns.name]
+    assert info["adopted"] is True and info["state"] == "up"
+    assert "192.0.2.77" in ns.ip("address")
+    assert ns.ping("10.80.0.1").returncode == 0
+
+
+def test_del_keep_leaves_an_adopted_namespace(host):
+    ns = adoptable(host, "a")
+    before = snapshot.take(ns_view(host, ns))
+    host.nsbpf("add", ns.name)
+    host.nsbpf("del", ns.name, "--keep")
+    assert host.json("list") == []
+    assert snapshot.difference(before, snapshot.take(ns_view(host, ns)), "pins") == []
+
+
+def ns_view(host, ns):
+    """The namespace as snapshot.take() wants it: with the host's names."""
+    view = Netns(ns.netns, host)
+    view.prefix, view.cookie, view.pin_directories = host.prefix, host.cookie, host.pin_directories
+    return view
+
+
+def test_del_of_an_adopted_namespace_removes_it(host):
+    ns = adoptable(host, "a")
+    host.nsbpf("add", ns.name)
+    host.nsbpf("del", ns.name)
+    assert not os.path.exists(ns.path)
+
+
+def test_down_leaves_an_adopted_namespace(host):
+    ns = adoptable(host, "a")
+    before = snapshot.take(ns_view(host, ns))
+    host.nsbpf("add", ns.name)
+    host.nsbpf("down")
+    assert snapshot.difference(before, snapshot.take(ns_view(host, ns))) == []
+
+
+def test_adopting_a_namespace_with_an_eth0_is_refused(host):
+    ns = adoptable(host, "a")
+    host.connect(ns, "eth0", host.outside, "other0")
+    before = snapshot.take(ns_view(host, ns))
+    refused = host.nsbpf("add", ns.name, check=False)
+    assert refused.returncode == 4, refused.stderr
+    assert "eth0" in refused.stderr and len(refused.stderr.splitlines()) == 1
+    assert snapshot.difference(before, snapshot.take(ns_view(host, ns)), "pins") == []
+    assert host.json("list") == []
+
+
+def test_a_left_over_file_in_run_netns_is_no_namespace(host):
+    """`umount` of a name, or a reboot with /run on disk, leaves such files."""
+    with open(f"{NETNS_DIR}/{host.name('a')}", "w", encoding="utf-8"):
+        pass
+    ns = host.add("a")
+    assert ns.info["adopted"] is False
+    assert ns.ping("10.80.0.1").returncode == 0
+
+
+# del and down
+
+@pytest.mark.attach
+def test_del_leaves_nothing_of_the_endpoint(host):
+    host.add("a")
+    before = snapshot.take(host)
+    ns = host.add("b")
+    host.nsbpf("expose", ns.name, "5000")
+    assert ns.ping(OUTSIDE_FAR).returncode == 0
+    host.nsbpf("del", ns.name)
+    assert snapshot.difference(before, snapshot.take(host)) == []
+    assert list(host.endpoints()) == [host.name("a")]
+    assert host.json("ports") == []
+    assert not os.path.exists(f"{ETC_NETNS}/{ns.name}")
+
+
+def test_del_while_something_runs_inside(host):
+    """The namespace itself lives on until its last process ends, cut off from everything."""
+    ns = host.add("a")
+    sleeper = ns.popen("sleep", "60")
+    host.nsbpf("del", ns.name)
+    assert not os.path.exists(ns.path)
+    assert host.json("list") == []
+    links = run("nsenter", "-t", sleeper.pid, "-n", "ip", "-o", "link").stdout
+    assert "eth0" not in links
+    host.add("a")
+    assert ns.ping("10.80.0.1").returncode == 0
+
+
+@pytest.mark.attach
+def test_down_and_again(host):
+    before = snapshot.take(host)
+    for _ in range(2):
+        ns = host.add("a")
+        assert ns.ping(OUTSIDE_FAR).returncode == 0
+        host.nsbpf("down")
+        assert snapshot.difference(before, snapshot.take(host)) == []
+
+
+@pytest.mark.attach
+def test_namespace_deleted_behind_our_back(host):
+    before = snapshot.take(host)
+    host.add("a")
+    kept = snapshot.take(host)
+    ns = host.add("b")
+    host.nsbpf("expose", ns.name, "5000")
+    run("ip", "netns", "del", ns.name)
+    assert {name: entry["state"] for name, entry in host.endpoints().items()} == {
+        host.name("a"): "up", ns.name: "gone"}
+    assert "gone" in host.nsbpf("list").stdout
+    host.nsbpf("del", ns.name)
+    assert snapshot.difference(kept, snapshot.take(host)) == []
+    assert host.json("ports") == []
+    run("ip", "netns", "del", host.name("a"))
+    host.nsbpf("down")
+    assert snapshot.difference(before, snapshot.take(host)) == []
+
+
+def test_add_after_the_namespace_was_deleted_behind_our_back(host):
+    ns = host.add("a")
+    run("ip", "netns", "del", ns.name)
+    host.nsbpf("add", ns.name)
+    assert ns.info["state"] == "up"
+    assert ns.ping("10.80.0.1").returncode == 0
+
+
+def test_namespace_replaced_behind_our_back(host):
+    """Another namespace under the same name is not the endpoint."""
+    ns = host.add("a")
+    run("ip", "netns", "del", ns.name)
+    run("ip", "netns", "add", ns.name)
+    assert ns.info["state"] == "gone"
+    host.nsbpf("del", ns.name)
+    assert host.json("list") == []

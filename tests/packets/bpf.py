@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""bpf(2) by ctypes: run a pinned program on one packet, read pinned maps."""
+import contextlib
+import ctypes
+import os
+import platform
+import struct
+
+BPF_MAP_LOOKUP_ELEM, BPF_MAP_GET_NEXT_KEY = 1, 4
+BPF_OBJ_GET, BPF_PROG_TEST_RUN = 7, 10
+
+SYS_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}[platform.machine()]
+CLONE_NEWNET = 0x40000000
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+PASS, SHOT, REDIRECT = -1, 2, 7
+
+
+def bpf(command, *fields):
+    """The union bpf_attr of one command, as (offset, format, value); returns the buffer as the kernel left it."""
+    attr = bytearray(144)
+    for offset, fmt, value in fields:
+        struct.pack_into("=" + fmt, attr, offset, value)
+    buf = (ctypes.c_char * len(attr)).from_buffer(attr)
+    ret = libc.syscall(SYS_BPF, command, ctypes.byref(buf), len(attr))
+    if ret < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return ret, attr
+
+
+def obj_get(path):
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    return bpf(BPF_OBJ_GET, (0, "Q", ctypes.addressof(name)))[0]
+
+
+@contextlib.contextmanager
+def inside(netns):
+    """This thread in another network namespace: where a test run looks for the device and does its FIB lookups."""
+    with open("/proc/thread-self/ns/net") as old, open(netns) as new:
+        setns(new.fileno())
+        try:
+            yield
+        finally:
+            setns(old.fileno())
+
+
+def setns(fd):
+    if libc.setns(fd, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def sk_buff(ifindex, ingress_ifindex=0, gso_size=0, gso_segs=0):
+    """struct __sk_buff; a test run accepts no other field but these and a few that nobody needs here."""
+    ctx = bytearray(192)
+    struct.pack_into("=II", ctx, 36, ingress_ifindex, ifindex)
+    struct.pack_into("=I", ctx, 164, gso_segs)
+    struct.pack_into("=I", ctx, 176, gso_size)
+    return ctx
+
+
+class Program:
+    """A pinned classifier, run in one network namespace."""
+
+    def __init__(self, path, netns):
+        self.fd = obj_get(path)
+        self.netns = netns
+
+    def close(self):
+        os.close(self.fd)
+
+    def run(self, packet, ifindex, **ctx):
+        """(verdict, packet as the program left it)"""
+        data_in = ctypes.create_string_buffer(bytes(packet), len(packet))
+        data_out = ctypes.create_string_buffer(len(packet) + 256)
+        ctx_in = sk_buff(ifindex, **ctx)
+        ctx_buf = (ctypes.c_char * len(ctx_in)).from_buffer(ctx_in)
+        with inside(self.netns):
+            _, attr = bpf(BPF_PROG_TEST_RUN, (0, "I", self.fd),
+                          (8, "I", len(packet)), (12, "I", len(data_out)),
+                          (16, "Q", ctypes.addressof(data_in)), (24, "Q", ctypes.addressof(data_out)),
+                          (40, "I", len(ctx_in)), (48, "Q", ctypes.addressof(ctx_buf)))
+        retval, = struct.unpack_from("=i", attr, 4)
+        size, = struct.unpack_from("=I", attr, 12)
+        return retval, data_out.raw[:size]
+
+
+def possible_cpus():
+    with open("/sys/devices/system/cpu/possible") as file:
+        return int(file.read().strip().replace(",", "-").split("-")[-1]) + 1
+
+
+class Map:
+    """A pinned map; keys and values are bytes."""
+
+    def __init__(self, path, key_size, value_size):
+        self.fd = obj_get(path)
+        self.key_size = key_size
+        self.value_size = value_size
+
+    def close(self):
+        os.close(self.fd)
+
+    def lookup(self, key):
+        key = ctypes.create_string_buffer(key, self.key_size)
+        value = ctypes.create_string_buffer(self.value_size)
+        bpf(BPF_MAP_LOOKUP_ELEM, (0, "I", self.fd), (8, "Q", ctypes.addressof(key)),
+            (16, "Q", ctypes.addressof(value)))
+        return value.raw
+
+    def keys(self):
+        key, following = None, ctypes.create_string_buffer(self.key_size)
+        while True:
+            try:
+                bpf(BPF_MAP_GET_NEXT_KEY, (0, "I", self.fd),
+                    (8, "Q", ctypes.addressof(key) if key else 0), (16, "Q", ctypes.addressof(following)))
+            except FileNotFoundError:
+                return
+            key = ctypes.create_string_buffer(following.raw, self.key_size)
+            yield key.raw
+
+    def items(self):
+        for key in self.keys():
+            # An entry may expire between the two calls.
+            with contextlib.suppress(FileNotFoundError):
+                yield key, self.lookup(key)
+
+
+class PerCpuCounters(Map):
+    """A per-CPU array of one u64 each."""
+
+    def __init__(self, path):
+        super().__init__(path, 4, 8 * possible_cpus())
+
+    def total(self, index):
+        return sum(struct.unpack(f"={self.value_size // 8}Q", self.lookup(struct.pack("=I", index))))

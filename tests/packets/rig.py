@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A host with endpoints and exposed ports, and its programs to be run on single packets.
+
+    outside 198.51.100.2 ---- up0 198.51.100.1, 198.51.100.9   host
+                              |        |                |
+                     a 10.80.0.2    b 10.80.0.3     c 10.99.0.2
+                     network default                network of its own
+
+Tests share one host a file: each takes ports of its own (`rig.port()`), so that no connection is another test's.
+"""
+import contextlib
+import itertools
+import os
+import re
+import struct
+
+from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
+from scapy.layers.l2 import Ether
+from scapy.packet import NoPayload, Raw
+
+from bpf import PASS, REDIRECT, SHOT, Map, PerCpuCounters, Program
+from topology import HOST_ADDRESS, OUTSIDE_FAR, bpffs_mounts
+
+GATEWAY_MAC = "02:6e:73:62:70:66"
+SECOND_ADDRESS = "198.51.100.9"
+DROPS_H = os.path.join(os.path.dirname(__file__), "..", "..", "include", "nsbpf", "drops.h")
+EPHEMERAL = 40000  # in ip_local_port_range, so never a NAT port
+NAT_PORTS = [*range(1024, 32768), *range(61000, 65536)]
+# For a datagram of 16 bytes of UDP.
+BAD_IP_HEADERS = [{"ihl": 0}, {"ihl": 4}, {"ihl": 15}, {"len": 0}, {"len": 19}, {"len": 27}, {"len": 37},
+                  {"len": 65535}, {"version": 6}, {"version": 0}]
+TUPLE_SIZE, CONN_SIZE, CONN_XLAT = 40, 112, 16
+
+
+class Node:
+    """An endpoint, or the uplink: the MAC and address behind a device of the host."""
+
+    def __init__(self, address, mac, ifindex, netns=None):
+        self.address, self.mac, self.ifindex, self.netns = address, mac, ifindex, netns
+
+
+class Rig:
+    def __init__(self, host):
+        self.host = host
+        host.ip("address", "add", SECOND_ADDRESS + "/32", "dev", "up0")
+        self.a = self.add("a")
+        self.b = self.add("b")
+        host.nsbpf("network", "add", "other", "--subnet", "10.99.0.0/24")
+        self.c = self.add("c", "--network", "other")
+        self.uplink = Node(HOST_ADDRESS, host.link("up0")["address"], host.link("up0")["ifindex"])
+        self.outside_mac = host.outside.link("wan0")["address"]
+        for name, ports, *options in (("a", "5000/tcp"), ("a", "5001/udp"), ("a", "6000-6010:7000/tcp"),
+                                      ("a", HOST_ADDRESS + ":5100/tcp"),
+                                      ("a", "5200/tcp", "--from", "192.0.2.0/24", "--from", "10.80.0.3/32"),
+                                      ("a", "127.0.0.1:5300/tcp"), ("b", "5400:80/both")):
+            host.nsbpf("expose", host.name(name), ports, *options)
+        pins = next(path for path in (f"{mount}/nsbpf/{host.cookie:016x}" for mount in bpffs_mounts())
+                    if os.path.exists(path))
+        self.programs = {name: Program(f"{pins}/programs/{name}", host.path)
+                         for name in ("from_endpoint", "from_uplink", "to_endpoint")}
+        self.connections = Map(f"{pins}/maps/connections", TUPLE_SIZE, CONN_SIZE)
+        self.drop_counters = PerCpuCounters(f"{pins}/maps/drops")
+        with open(DROPS_H, encoding="utf-8") as header:
+            self.reasons = re.findall(r'^\s*X\(\w+, "([\w-]+)"', header.read(), re.MULTILINE)
+        self.ports = itertools.count(10000)
+
+    def add(self, short, *options):
+        endpoint = self.host.add(short, *options)
+        info = endpoint.info
+        endpoint.sysctl("net.ipv6.conf.all.disable_ipv6", 1)  # its solicitations would be counted among the drops
+        return Node(info["addresses"][0], info["mac"], self.host.link(info["device"])["ifindex"], endpoint)
+
+    def close(self):
+        for file in (*self.programs.values(), self.connections, self.drop_counters):
+            file.close()
+
+    def port(self):
+        """One that no other test uses, inside the range that masquerade takes its ports from."""
+        return next(self.ports)
+
+    # frames
+    def out(self, node):
+        """The Ethernet header of what an endpoint sends."""
+        return Ether(src=node.mac, dst=GATEWAY_MAC)
+
+    def to(self, node):
+        """The Ethernet header of what an endpoint gets."""
+        return Ether(src=GATEWAY_MAC, dst=node.mac)
+
+    def wan(self):
+        """The Ethernet header of what comes in by the uplink."""
+        return Ether(src=self.outside_mac, dst=self.uplink.mac)
+
+    def sent(self, node, dst, **fields):
+        """What an endpoint sends, up to IP."""
+        return self.out(node) / IP(src=node.address, dst=dst, **fields)
+
+    def arrived(self, dst=HOST_ADDRESS, src=OUTSIDE_FAR, **fields):
+        """What comes in by the uplink, up to IP."""
+        return self.wan() / IP(src=src, dst=dst, **fields)
+
+    # programs
+    def from_endpoint(self, node, packet, **ctx):
+        return self.programs["from_endpoint"].run(bytes(packet), node.ifindex, **ctx)
+
+    def from_uplink(self, packet, **ctx):
+        return self.programs["from_uplink"].run(bytes(packet), self.uplink.ifindex, **ctx)
+
+    def to_endpoint(self, node, packet, **ctx):
+        return self.programs["to_endpoint"].run(bytes(packet), node.ifindex, **ctx)
+
+    # maps
+    def drops(self):
+        return {reason: self.drop_counters.total(index) for index, reason in enumerate(self.reasons)}
+
+    @contextlib.contextmanager
+    def dropped(self, *reasons):
+        """What runs inside counts one drop, for one of these reasons, or none at all if no reason is given."""
+        before = self.drops()
+        yield
+        after = self.drops()
+        counted = {reason: after[reason] - before[reason] for reason in after if after[reason] != before[reason]}
+        assert counted in [{reason: 1} for reason in reasons] or not counted and not reasons, counted
+
+    def connection_pairs(self):
+        """Every entry: key → the key that the other direction must have."""
+        return {key: reverse(value[CONN_XLAT:CONN_XLAT + TUPLE_SIZE]) for key, value in self.connections.items()}
+
+
+def reverse(key):
+    saddr, daddr, sport, dport, proto = struct.unpack("=16s16s2s2s4s", key)
+    return struct.pack("=16s16s2s2s4s", daddr, saddr, dport, sport, proto)
+
+
+def datagram(ether, src, dst, sport, dport, ident, ttl=64):
+    """The four fragments of 5000 bytes by UDP; the checksum in the first is the whole datagram's."""
+    payload = UDP(sport=sport, dport=dport) / Raw(bytes(range(250)) * 20)
+    return fragment(Ether(bytes(ether / IP(src=src, dst=dst, id=ident, ttl=ttl) / payload)), 1480)
+
+
+def translated(packet, ether=None, ttl=-1, **ends):
+    """The packet with other ends, as scapy builds it: every checksum from scratch."""
+    result = packet.copy()
+    if ether:
+        result[Ether].src, result[Ether].dst = ether.src, ether.dst
+    result[IP].ttl += ttl
+    for field in ("src", "dst"):
+        if field in ends:
+            setattr(result[IP], field, ends[field])
+    l4 = next((result[layer] for layer in (TCP, UDP, ICMP) if layer in result), NoPayload())
+    for field in ("sport", "dport", "id"):
+        if field in ends:
+            setattr(l4, field, ends[field])
+    return result
+
+
+def l4(proto, sport, dport, **fields):
+    return TCP(sport=sport, dport=dport, **fields) if proto == "tcp" else UDP(sport=sport, dport=dport, **fields)
+
+
+def expect(result, verdict, packet):
+    """Verdict and every byte."""
+    names = {PASS: "pass", SHOT: "drop", REDIRECT: "redirect"}
+    assert names.get(result[0], result[0]) == names[verdict]
+    if result[1] != bytes(packet):
+        got, want = Ether(result[1]), Ether(bytes(packet))
+        assert result[1] == bytes(packet), f"\ngot:\n{got.show(dump=True)}\nwanted:\n{want.show(dump=True)}"
+
+
+def expect_untouched(result, packet):
+    expect(result, PASS, packet)

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Endpoint to outside: the packet as the host would have sent it, and its answer back; which source port it gets."""
+import struct
+
+import pytest
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP, IPOption_RR
+from scapy.layers.l2 import Ether
+from scapy.packet import Padding, Raw
+from scapy.utils import checksum
+
+from bpf import REDIRECT, SHOT
+from rig import EPHEMERAL, NAT_PORTS, SECOND_ADDRESS, expect, expect_untouched, l4, reverse, translated
+from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR
+
+# name: (IP fields, (sport, dport, src, dst as the answer's receiver sees them) → L4 and payload)
+MASQUERADED = {
+    "tcp syn": ({}, lambda s, d: TCP(sport=s, dport=d, flags="S", seq=1, options=[("MSS", 1460), ("WScale", 7)])),
+    "tcp mid-flow": ({}, lambda s, d: TCP(sport=s, dport=d, flags="PA", seq=7, ack=9) / Raw(b"mid-flow")),
+    "udp": ({}, lambda s, d: UDP(sport=s, dport=d) / Raw(b"question")),
+    "udp odd length": ({}, lambda s, d: UDP(sport=s, dport=d) / Raw(b"odd")),
+    "udp empty": ({}, lambda s, d: UDP(sport=s, dport=d)),
+    "udp without checksum": ({}, lambda s, d: UDP(sport=s, dport=d, chksum=0) / Raw(b"no checksum")),
+    "full size": ({"flags": "DF"}, lambda s, d: UDP(sport=s, dport=d) / Raw(bytes(range(256)) * 5 + bytes(192))),
+    "ip options": ({"options": [IPOption_NOP(), IPOption_RR(routers=["0.0.0.0"])]},
+                   lambda s, d: TCP(sport=s, dport=d, flags="S")),
+    "40 bytes of ip options": ({"options": [IPOption_NOP() for _ in range(40)]},
+                               lambda s, d: UDP(sport=s, dport=d) / Raw(b"x")),
+    "dscp and ecn": ({"tos": 0xbb}, lambda s, d: TCP(sport=s, dport=d, flags="SEC")),
+    "ip id and df": ({"id": 0x1234, "flags": "DF"}, lambda s, d: UDP(sport=s, dport=d) / Raw(b"x")),
+    "ttl 2": ({"ttl": 2}, lambda s, d: UDP(sport=s, dport=d) / Raw(b"x")),
+    "ttl 255": ({"ttl": 255}, lambda s, d: UDP(sport=s, dport=d) / Raw(b"x")),
+    "ethernet trailer": ({}, lambda s, d: UDP(sport=s, dport=d) / Raw(b"x") / Padding(b"trailer of 17 b..")),
+    "tcp ethernet trailer": ({}, lambda s, d: TCP(sport=s, dport=d, flags="S") / Padding(b"\xff" * 6)),
+}
+
+
+@pytest.mark.parametrize("case", MASQUERADED)
+def test_masqueraded_and_back(rig, case):
+    fields, build = MASQUERADED[case]
+    port = rig.port()
+    packet = rig.sent(rig.a, OUTSIDE_FAR, **fields) / build(port, 53)
+    with rig.dropped():
+        expect(rig.from_endpoint(rig.a, packet), REDIRECT, translated(packet, src=HOST_ADDRESS))
+    answer = rig.arrived(**fields) / build(53, port)
+    with rig.dropped():
+        expect(rig.from_uplink(answer), REDIRECT, translated(answer, rig.to(rig.a), dst=rig.a.address))
+
+
+def udp_payload_for_checksum_0(src, dst, sport, dport):
+    """Two bytes that make the checksum of the *translated* datagram 0, which RFC 768 has sent as 0xffff."""
+    pseudo = bytes(IP(src=src, dst=dst))[12:20] + struct.pack("!BBH", 0, 17, 10)
+    return struct.pack("!H", checksum(pseudo + struct.pack("!HHHHH", sport, dport, 10, 0, 0)))
+
+
+def test_checksum_that_becomes_0_is_sent_as_ffff(rig):
+    port = rig.port()
+    payload = Raw(udp_payload_for_checksum_0(HOST_ADDRESS, OUTSIDE_FAR, port, 53))
+    packet = rig.sent(rig.a, OUTSIDE_FAR) / UDP(sport=port, dport=53) / payload
+    verdict, out = rig.from_endpoint(rig.a, packet)
+    assert (verdict, Ether(out)[UDP].chksum) == (REDIRECT, 0xffff)
+    payload = Raw(udp_payload_for_checksum_0(OUTSIDE_FAR, rig.a.address, 53, port))
+    answer = rig.arrived() / UDP(sport=53, dport=port) / payload
+    verdict, out = rig.from_uplink(answer)
+    assert (verdict, Ether(out)[UDP].chksum) == (REDIRECT, 0xffff)
+    assert Ether(out)[IP].dst == rig.a.address
+
+
+@pytest.mark.parametrize("ident", [0, 1, 0xffff])
+def test_ping_and_its_answer(rig, ident):
+    packet = rig.sent(rig.a, OUTSIDE_FAR) / ICMP(id=ident, seq=3) / Raw(b"ping")
+    verdict, out = rig.from_endpoint(rig.a, packet)
+    chosen = Ether(out)[ICMP].id
+    expect((verdict, out), REDIRECT, translated(packet, src=HOST_ADDRESS, id=chosen))
+    # the same ping again keeps its identifier: the second answer belongs to the same process
+    packet[ICMP].seq = 4
+    expect(rig.from_endpoint(rig.a, packet), REDIRECT, translated(packet, src=HOST_ADDRESS, id=chosen))
+    answer = rig.arrived() / ICMP(type=0, id=chosen, seq=3) / Raw(b"ping")
+    expect(rig.from_uplink(answer), REDIRECT, translated(answer, rig.to(rig.a), dst=rig.a.address, id=ident))
+
+
+def test_ping_identifiers_of_two_endpoints_differ(rig):
+    chosen = set()
+    for node in (rig.a, rig.b):
+        packet = rig.sent(node, OUTSIDE_FAR) / ICMP(id=77) / Raw(b"ping")
+        chosen.add(Ether(rig.from_endpoint(node, packet)[1])[ICMP].id)
+    assert len(chosen) == 2
+
+
+def test_outside_answer_from_another_machine_or_port_is_the_hosts(rig):
+    port = rig.port()
+    packet = rig.sent(rig.a, OUTSIDE_FAR) / UDP(sport=port, dport=53) / Raw(b"x")
+    assert rig.from_endpoint(rig.a, packet)[0] == REDIRECT
+    for src, sport, dport in ((OUTSIDE_ADDRESS, 53, port), (OUTSIDE_FAR, 54, port), (OUTSIDE_FAR, 53, port + 1)):
+        answer = rig.arrived(src=src) / UDP(sport=sport, dport=dport) / Raw(b"x")
+        expect_untouched(rig.from_uplink(answer), answer)
+
+
+def masqueraded_port(rig, node, proto, sport, dport=80):
+    """The source port that a flow gets; the whole packet is checked on the way."""
+    fields = {"flags": "S"} if proto == "tcp" else {}
+    packet = rig.sent(node, OUTSIDE_FAR) / l4(proto, sport, dport, **fields) / Raw(b"x")
+    verdict, out = rig.from_endpoint(node, packet)
+    chosen = struct.unpack_from("!H", out, 34)[0]
+    expect((verdict, out), REDIRECT, translated(packet, src=HOST_ADDRESS, sport=chosen))
+    return chosen
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+class TestSourcePort:
+    @pytest.mark.parametrize("sport", [1, 53, 1023, 32768, EPHEMERAL, 60999])
+    def test_outside_the_range_another_is_taken(self, rig, proto, sport):
+        chosen = masqueraded_port(rig, rig.a, proto, sport)
+        assert chosen in NAT_PORTS
+        assert masqueraded_port(rig, rig.a, proto, sport) == chosen  # one flow, one port
+
+    @pytest.mark.parametrize("sport", [1024, 32767, 61000, 65535])
+    def test_edges_of_the_range_are_kept(self, rig, proto, sport):
+        assert masqueraded_port(rig, rig.a, proto, sport) == sport
+
+    def test_two_endpoints_with_the_same_port(self, rig, proto):
+        port = rig.port()
+        assert masqueraded_port(rig, rig.a, proto, port) == port
+        second = masqueraded_port(rig, rig.b, proto, port)
+        assert second != port and second in NAT_PORTS
+        # The same port towards another destination is free: the tuples differ.
+        assert masqueraded_port(rig, rig.b, proto, port, dport=81) == port
+
+    def test_one_that_a_host_socket_has(self, rig, proto):
+        serve = rig.host.tcp_echo if proto == "tcp" else rig.host.udp_echo
+        with serve(rig.port()) as server:
+            assert masqueraded_port(rig, rig.a, proto, server.port) != server.port
+
+    def test_one_that_a_host_socket_has_on_another_address(self, rig, proto):
+        serve = rig.host.tcp_echo if proto == "tcp" else rig.host.udp_echo
+        with serve(rig.port(), SECOND_ADDRESS) as server:
+            assert masqueraded_port(rig, rig.a, proto, server.port) == server.port
+
+
+@pytest.mark.parametrize("proto, port, kept", [("tcp", 5000, False), ("udp", 5000, True), ("udp", 5001, False),
+                                               ("tcp", 6005, False), ("tcp", 5100, False), ("tcp", 5200, False),
+                                               ("tcp", 7005, True), ("tcp", 5999, True), ("tcp", 6011, True)])
+def test_an_exposed_port_is_no_nat_port(rig, proto, port, kept):
+    assert (masqueraded_port(rig, rig.a, proto, port) == port) == kept
+
+
+def test_second_endpoint_gets_its_own_answers(rig):
+    port = rig.port()
+    for node in (rig.a, rig.b):
+        chosen = masqueraded_port(rig, node, "tcp", port)
+        answer = rig.arrived() / TCP(sport=80, dport=chosen, flags="SA")
+        expect(rig.from_uplink(answer), REDIRECT,
+               translated(answer, rig.to(node), dst=node.address, dport=port))
+
+
+def test_gso_packet(rig):
+    """Larger than the MTU, and cut to size later: not too big."""
+    port = rig.port()
+    packet = rig.sent(rig.a, OUTSIDE_FAR) / TCP(sport=port, dport=80) / Raw(bytes(3000))
+    result = rig.from_endpoint(rig.a, packet, gso_size=1460, gso_segs=3)
+    expect(result, REDIRECT, translated(packet, src=HOST_ADDRESS))
+
+
+@pytest.mark.parametrize("fields, reason", [({"ttl": 1}, "ttl"), ({"ttl": 0}, "ttl"), ({"size": 1473}, "too-big"),
+                                            ({"size": 1473, "flags": "DF"}, "too-big")])
+def test_a_router_would_not_send_it_on(rig, fields, reason):
+    fields = dict(fields)
+    payload = Raw(bytes(fields.pop("size", 1)))
+    packet = rig.sent(rig.a, OUTSIDE_FAR, **fields) / UDP(sport=rig.port(), dport=9) / payload
+    for _ in range(2):  # as the first packet of a flow, and as one more
+        with rig.dropped(reason):
+            assert rig.from_endpoint(rig.a, packet)[0] == SHOT
+
+
+def test_every_connection_has_its_other_direction(rig):
+    """Invariant: forward entry ⇔ reverse entry, whatever the tests before this one have left."""
+    pairs = rig.connection_pairs()
+    assert pairs
+    for key, other in pairs.items():
+        assert pairs.get(other) == key, (key.hex(), other.hex(), reverse(key).hex())

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a test compares to see that nothing changed, or that nothing was left behind.
+
+take(host) is what is on a private host now, by category; difference(before, after) is empty, or one line per change.
+BPF objects have no place in a namespace, so those are followed by their numbers: bpf_objects() while nsbpf runs, and
+still_loaded() after `nsbpf down`. Other hosts on this machine may come and go meanwhile: nothing here looks at theirs.
+"""
+import json
+import os
+
+from topology import ETC_NETNS, NETNS_DIR, bpffs_mounts, mine, run
+
+# These count or age by themselves.
+RESTLESS = ("net.netfilter.nf_conntrack_count", "net.core.bpf_jit_current")
+
+
+def take(host):
+    """Reads only; about a fifth of a second."""
+    return {
+        "links": _links(host),
+        "addresses": host.ip("-o", "address").splitlines(),
+        "routes": host.ip("route", "show", "table", "all").splitlines()
+        + host.ip("-6", "route", "show", "table", "all").splitlines(),
+        "rules": host.ip("rule").splitlines(),
+        "neighbours": host.ip("neighbour", "show", "nud", "permanent").splitlines(),
+        "proxy": host.ip("neighbour", "show", "proxy").splitlines(),
+        "qdiscs": run("tc", "-n", host.netns, "qdisc").stdout.splitlines(),
+        "filters": _filters(host),
+        "sysctls": sysctls(host),
+        "netns": mine(NETNS_DIR, host.prefix),
+        "etc": sorted(_tree(ETC_NETNS, mine(ETC_NETNS, host.prefix))),
+        "pins": [path for directory in host.pin_directories() for path in [directory, *_below(directory)]],
+        "run": run_files(host),
+    }
+
+
+def difference(before, after, *leave_out):
+    changes = []
+    for category, old in before.items():
+        if category in leave_out:
+            continue
+        new = after[category]
+        changes += [f"{category}: gone: {line}" for line in old if line not in new]
+        changes += [f"{category}: new: {line}" for line in new if line not in old]
+    return changes
+
+
+def bpf_objects(host):
+    """The programs, maps and links that the host's pins hold, and what those hold: {("map", 7), ("prog", 9), ...}."""
+    found = set()
+    for directory in host.pin_directories():
+        for kind, folder in (("map", "maps"), ("prog", "programs"), ("link", "links")):
+            for path in _below(f"{directory}/{folder}"):
+                if os.path.isdir(path):
+                    continue
+                shown = json.loads(run("bpftool", "-n", "-j", kind, "show", "pinned", path).stdout)
+                found.add((kind, shown["id"]))
+                found |= {("map", number) for number in shown.get("map_ids", [])}
+                if "prog_id" in shown:
+                    found.add(("prog", shown["prog_id"]))
+    return found
+
+
+def still_loaded(objects):
+    return {(kind, number) for kind, number in objects
+            if not run("bpftool", "-n", "-j", kind, "show", "id", number, check=False).returncode}
+
+
+def sysctls(netns):
+    lines = netns.run("sysctl", "-a", "-r", r"^(net\.|kernel\.(unprivileged_)?bpf)", check=False).stdout.splitlines()
+    return [line for line in lines if not line.startswith(RESTLESS)]
+
+
+def run_files(host):
+    """Files outside bpffs that carry the host's cookie or name (locks, say)."""
+    cookie = f"{host.cookie:x}"
+    return sorted(path for top in ("/run/nsbpf", "/run/lock/nsbpf", "/var/lib/nsbpf") for path in _below(top)
+                  if cookie in path or host.prefix in path)
+
+
+def _links(host):
+    """Devices by what nsbpf could change in them; counters and the state of the other end left out."""
+    keys = ("ifindex", "ifname", "mtu", "address", "ifalias", "qdisc", "group", "link_netnsid", "master", "xdp",
+            "inet6_addr_gen_mode", "gso_max_size", "promiscuity", "allmulti")
+    return [json.dumps({key: link.get(key) for key in keys} | {"up": "UP" in link["flags"]})
+            for link in host.ip_json("-d", "link")]
+
+
+def _filters(host):
+    lines = []
+    for link in host.ip_json("link"):
+        for where in ("ingress", "egress"):
+            shown = run("tc", "-n", host.netns, "filter", "show", "dev", link["ifname"], where, check=False).stdout
+            lines += [f"{link['ifname']} {where}: {line}" for line in shown.splitlines()]
+    return lines
+
+
+def _below(directory):
+    return sorted(os.path.join(parent, name) for parent, folders, files in os.walk(directory)
+                  for name in folders + files)
+
+
+def _tree(directory, names):
+    for name in names:
+        yield name
+        for path in _below(f"{directory}/{name}"):
+            yield path
+
+
+def bpffs():
+    """Where the pins are: the first bpffs that there is."""
+    return next(bpffs_mounts(), None)

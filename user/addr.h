@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Addresses, prefixes, MACs and port specifications: text to numbers and back. All strict, none prints. */
+#ifndef NSBPF_ADDR_H
+#define NSBPF_ADDR_H
+
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+
+#include "nsbpf/types.h"
+
+#define ADDR_TEXT INET6_ADDRSTRLEN   /* "192.0.2.1" or "2001:db8::1" */
+#define CIDR_TEXT (INET6_ADDRSTRLEN + 4)
+#define MAC_TEXT 18
+
+/* Prefix lengths in a struct cidr are of the 128-bit mapped form: 10.0.0.0/8 has 104. */
+struct cidr {
+	struct nsbpf_addr addr; /* host bits kept as given */
+	unsigned int prefix;
+};
+
+struct nsbpf_addr addr_from4(__be32 addr4);
+bool addr_is4(const struct nsbpf_addr *addr);       /* IPv4-mapped */
+bool addr_is_any(const struct nsbpf_addr *addr);    /* all 16 bytes zero */
+bool addr_is_loopback(const struct nsbpf_addr *addr); /* 127.0.0.0/8 or ::1 */
+__be32 addr_to4(const struct nsbpf_addr *addr);
+bool addr_equal(const struct nsbpf_addr *a, const struct nsbpf_addr *b);
+
+/* 0, or -EINVAL for anything but one whole dotted-quad or IPv6 address (no zone, no prefix, no brackets). */
+int addr_parse(const char *text, struct nsbpf_addr *addr);
+const char *addr_format(const struct nsbpf_addr *addr, char text[ADDR_TEXT]);
+
+/* "10.0.0.0/8", "2001:db8::/32"; without a slash a host prefix. -EINVAL for anything else. */
+int cidr_parse(const char *text, struct cidr *cidr);
+/* Prints the family's own prefix length: "10.0.0.0/8". */
+const char *cidr_format(const struct cidr *cidr, char text[CIDR_TEXT]);
+bool cidr_has_host_bits(const struct cidr *cidr);
+/* Of one family only: no IPv4 address is in an IPv6 prefix, not even in ::/0. */
+bool cidr_contains(const struct cidr *cidr, const struct nsbpf_addr *addr);
+bool cidr_overlaps(const struct cidr *a, const struct cidr *b);
+
+/* "02:00:5e:10:00:01"; -EINVAL for other spellings, for multicast and for all-zero MACs. */
+int mac_parse(const char *text, unsigned char mac[6]);
+const char *mac_format(const unsigned char mac[6], char text[MAC_TEXT]);
+
+/* A decimal number from min to max with nothing before or behind it: 0, or -EINVAL. */
+int number_parse(const char *text, unsigned long min, unsigned long max, unsigned long *number);
+
+/* 0, or -EINVAL. A name is 1 to NSBPF_NAME_MAX bytes of [A-Za-z0-9_.-], and neither "." nor ".." nor begins with '-'. */
+int name_check(const char *name);
+
+/* [ADDR:]P[-P][:TARGET][/tcp|udp|both], an IPv6 ADDR in brackets. TARGET is a port, or a range of the same length. */
+struct port_spec {
+	struct nsbpf_addr addr; /* all zero where none was given */
+	__u16 first;            /* host order */
+	__u16 last;
+	__u16 target;           /* for `first` */
+	bool tcp;
+	bool udp;
+};
+
+/* 0, or -EINVAL with *why pointing at a static text such as "the last port is below the first". */
+int port_spec_parse(const char *text, struct port_spec *spec, const char **why);
+
+#endif

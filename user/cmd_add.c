@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* nsbpf add */
+#include <stdio.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "command.h"
+#include "endpoints.h"
+#include "networks.h"
+#include "uplinks.h"
+
+/* "host", "none", or addresses with commas between them. */
+static int parse_dns(const char *text, struct endpoint_spec *spec)
+{
+	char copy[1024], *save, *word;
+
+	spec->dns = DNS_HOST;
+	if (!text || !strcmp(text, "host"))
+		return 0;
+	spec->dns = DNS_NONE;
+	if (!strcmp(text, "none"))
+		return 0;
+	spec->dns = DNS_GIVEN;
+	if (strlen(text) >= sizeof(copy) || !*text)
+		return report_usage("--dns %s: addresses, host or none is wanted", text);
+	strcpy(copy, text);
+	for (word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+		struct resolvers *r = &spec->resolvers;
+
+		if (r->nservers == RESOLV_MAX_SERVERS)
+			return report_usage("--dns takes %d addresses at most", RESOLV_MAX_SERVERS);
+		if (addr_parse(word, &r->servers[r->nservers++]))
+			return report_usage("--dns %s: not an address", word);
+	}
+	return spec->resolvers.nservers ? 0 : report_usage("--dns %s: not an address", text);
+}
+
+static void format_dns(const struct endpoint_spec *spec, const struct endpoint *endpoint, char *text, size_t size)
+{
+	char addr[ADDR_TEXT];
+	size_t used = 0;
+
+	if (spec->dns == DNS_NONE)
+		snprintf(text, size, "none");
+	else if (!(endpoint->flags & ENDPOINT_RESOLV_CONF))
+		snprintf(text, size, "as in /etc/netns/%s/resolv.conf", endpoint->name);
+	else if (!spec->resolvers.nservers)
+		snprintf(text, size, "none known");
+	for (unsigned int i = 0; endpoint->flags & ENDPOINT_RESOLV_CONF && i < spec->resolvers.nservers; i++)
+		used += snprintf(text + used, size - used, "%s%s", i ? "," : "",
+				 addr_format(&spec->resolvers.servers[i], addr));
+}
+
+static int print_result(const struct host *host, const struct endpoint_spec *spec, const struct endpoint *endpoint)
+{
+	char addr[ADDR_TEXT], gateway[ADDR_TEXT], mac[MAC_TEXT], dns[RESOLV_MAX_SERVERS * ADDR_TEXT + 128];
+	struct nsbpf_addr addr4 = addr_from4(endpoint->addr4), gateway4;
+	struct network network = { 0 };
+
+	network_get(host, endpoint->network, &network);
+	gateway4 = addr_from4(network.gateway4);
+	format_dns(spec, endpoint, dns, sizeof(dns));
+	printf("%s: %s/%u via %s, network %s, mac %s, mtu %u, dns %s\n", endpoint->name, addr_format(&addr4, addr),
+	       network.prefix4, addr_format(&gateway4, gateway), network.name, mac_format(endpoint->mac, mac),
+	       endpoint->mtu, dns);
+	if (!uplinks_exist(host))
+		printf("%s: no uplink, so no way outside: there is no default route (`nsbpf uplink add DEV` names one)\n",
+		       endpoint->name);
+	return EXIT_DONE;
+}
+
+static int run(struct endpoint_spec *spec)
+{
+	struct endpoint endpoint;
+	struct error err;
+	struct host host;
+	int ret, code;
+
+	ret = host_change(&host, &err) || host_start(&host, &err) ? -1 : endpoint_add(&host, spec, &endpoint, &err);
+	if (ret < 0)
+		code = report(&err);
+	else
+		code = ret ? print_result(&host, spec, &endpoint) : report_unchanged();
+	host_close(&host);
+	return code;
+}
+
+int cmd_add(int argc, char **argv)
+{
+	const char *ip = NULL, *network = NULL, *mac = NULL, *mtu = NULL, *dns = NULL;
+	const struct option_spec options[] = {
+		{ .name = "ip", .value = &ip },	  { .name = "network", .value = &network }, { .name = "mac", .value = &mac },
+		{ .name = "mtu", .value = &mtu }, { .name = "dns", .value = &dns },	    { .name = NULL },
+	};
+	struct endpoint_spec spec = { 0 };
+	unsigned char mac_bytes[6];
+	struct nsbpf_addr addr;
+	unsigned long number;
+	unsigned int mtu_number;
+
+	if (parse_options(&argc, argv, options))
+		return EXIT_USAGE;
+	if (argc != 2)
+		return report_usage("add takes one name (`nsbpf help add`)");
+	if (name_check(argv[1]))
+		return report_usage("%s is no name: 1 to %d of A-Z a-z 0-9 _ . -, not beginning with -", argv[1],
+				    NSBPF_NAME_MAX);
+	spec.name = argv[1];
+	spec.network = network;
+	if (ip) {
+		if (addr_parse(ip, &addr) || !addr_is4(&addr))
+			return report_usage("--ip %s: not an IPv4 address", ip);
+		spec.ip = &addr;
+	}
+	if (mac) {
+		if (mac_parse(mac, mac_bytes))
+			return report_usage("--mac %s: not a unicast MAC address", mac);
+		spec.mac = mac_bytes;
+	}
+	if (mtu) {
+		if (number_parse(mtu, 576, 65535, &number))
+			return report_usage("--mtu %s: a number from 576 to 65535 is wanted", mtu);
+		mtu_number = number;
+		spec.mtu = &mtu_number;
+	}
+	if (parse_dns(dns, &spec))
+		return EXIT_USAGE;
+	return run(&spec);
+}

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* nsbpf list, nsbpf ports, and the rows of `network list` and `uplink list`. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "endpoints.h"
+#include "listing.h"
+#include "mappings.h"
+#include "networks.h"
+#include "uplinks.h"
+
+struct building {
+	const struct host *host;
+	json_t *rows;
+};
+
+/* Takes the row. Non-zero ends the walk: there is no memory. */
+static int append(const struct building *b, json_t *row)
+{
+	return json_array_append_new(b->rows, row);
+}
+
+static json_t *built(const struct building *b, int ret)
+{
+	if (!ret)
+		return b->rows;
+	json_decref(b->rows);
+	return NULL;
+}
+
+static const char *condition_name(enum endpoint_condition condition)
+{
+	switch (condition) {
+	case ENDPOINT_UP:
+		return "up";
+	case ENDPOINT_INCOMPLETE:
+		return "incomplete";
+	default:
+		return "gone";
+	}
+}
+
+static int endpoint_row(unsigned int slot, const struct endpoint *endpoint, void *arg)
+{
+	struct building *b = arg;
+	struct nsbpf_addr addr4 = addr_from4(endpoint->addr4), gateway4;
+	char addr[ADDR_TEXT], gateway[ADDR_TEXT], mac[MAC_TEXT], device[IFNAMSIZ];
+	struct network network = { 0 };
+	struct endpoint_stats stats = { 0 };
+
+	network_get(b->host, endpoint->network, &network);
+	if (endpoint_stats(b->host, slot, &stats))
+		return -1;
+	gateway4 = addr_from4(network.gateway4);
+	endpoint_device(endpoint, slot, device);
+	return append(b, json_pack("{s:s,s:s,s:[s],s:s,s:s,s:s,s:i,s:s,s:b,s:I,s:I,s:I,s:I,s:I}", "name", endpoint->name,
+				   "network", network.name, "addresses", addr_format(&addr4, addr), "gateway",
+				   addr_format(&gateway4, gateway), "mac", mac_format(endpoint->mac, mac), "device",
+				   device, "mtu", endpoint->mtu, "state",
+				   condition_name(endpoint_condition(b->host, endpoint)), "adopted",
+				   !!(endpoint->flags & ENDPOINT_ADOPTED), "rx_packets", (json_int_t)stats.rx_packets,
+				   "rx_bytes", (json_int_t)stats.rx_bytes, "tx_packets", (json_int_t)stats.tx_packets,
+				   "tx_bytes", (json_int_t)stats.tx_bytes, "drops", (json_int_t)stats.drops));
+}
+
+static json_t *build_endpoints(const struct host *host)
+{
+	struct building b = { host, json_array() };
+
+	return built(&b, endpoint_each(host, endpoint_row, &b));
+}
+
+const struct listing endpoints_listing = {
+	.build = build_endpoints,
+	.columns = (const struct column[]){ { "NAME", "name" },
+					    { "NETWORK", "network" },
+					    { "ADDRESS", "addresses" },
+					    { "MAC", "mac" },
+					    { "DEVICE", "device" },
+					    { "MTU", "mtu" },
+					    { "STATE", "state" },
+					    { "RX BYTES", "rx_bytes" },
+					    { "TX BYTES", "tx_bytes" },
+					    { "DROPS", "drops" },
+					    { NULL, NULL } },
+};
+
+static json_t *sources_of(const struct mapping *m)
+{
+	json_t *sources = json_array();
+	char text[CIDR_TEXT];
+
+	for (unsigned int i = 0; i < m->nsources; i++) {
+		struct cidr source = { .addr = m->sources[i].addr, .prefix = m->sources[i].prefix };
+
+		json_array_append_new(sources, json_string(cidr_format(&source, text)));
+	}
+	return sources;
+}
+
+static int mapping_row(const struct mapping *m, void *arg)
+{
+	struct building *b = arg;
+	struct endpoint endpoint = { 0 };
+	char addr[ADDR_TEXT] = "any";
+
+	endpoint_get(b->host, m->endpoint, &endpoint);
+	if (!addr_is_any(&m->addr))
+		addr_format(&m->addr, addr);
+	return append(b, json_pack("{s:s,s:s,s:s,s:i,s:i,s:i,s:o}", "endpoint", endpoint.name, "protocol",
+				   m->proto == IPPROTO_TCP ? "tcp" : "udp", "address", addr, "first", m->first, "last",
+				   m->last, "target", m->target, "sources", sources_of(m)));
+}
+
+static json_t *build_mappings(const struct host *host)
+{
+	struct building b = { host, json_array() };
+
+	return built(&b, mapping_each(host, mapping_row, &b));
+}
+
+const struct listing mappings_listing = {
+	.build = build_mappings,
+	.columns = (const struct column[]){ { "ENDPOINT", "endpoint" },
+					    { "PROTOCOL", "protocol" },
+					    { "ADDRESS", "address" },
+					    { "FIRST", "first" },
+					    { "LAST", "last" },
+					    { "TARGET", "target" },
+					    { "FROM", "sources" },
+					    { NULL, NULL } },
+};
+
+struct counting {
+	unsigned int network;
+	int count;
+};
+
+static int count_member(unsigned int slot, const struct endpoint *endpoint, void *arg)
+{
+	struct counting *c = arg;
+
+	(void)slot;
+	c->count += endpoint->network == c->network;
+	return 0;
+}
+
+static int network_row(unsigned int slot, const struct network *network, void *arg)
+{
+	struct building *b = arg;
+	struct nsbpf_addr gateway4 = addr_from4(network->gateway4);
+	struct cidr subnet = network_subnet(network);
+	struct counting members = { slot, 0 };
+	char cidr[CIDR_TEXT], gateway[ADDR_TEXT];
+
+	endpoint_each(b->host, count_member, &members);
+	return append(b, json_pack("{s:s,s:s,s:s,s:o,s:b,s:i}", "name", network->name, "subnet",
+				   cidr_format(&subnet, cidr), "gateway", addr_format(&gateway4, gateway), "mtu",
+				   network->mtu ? json_integer(network->mtu) : json_null(), "isolate",
+				   !(network->flags & NETWORK_OPEN), "endpoints", members.count));
+}
+
+static json_t *build_networks(const struct host *host)
+{
+	struct building b = { host, json_array() };
+
+	return built(&b, network_each(host, network_row, &b));
+}
+
+const struct listing networks_listing = {
+	.build = build_networks,
+	.columns = (const struct column[]){ { "NAME", "name" },
+					    { "SUBNET", "subnet" },
+					    { "GATEWAY", "gateway" },
+					    { "MTU", "mtu" },
+					    { "ISOLATED", "isolate" },
+					    { "ENDPOINTS", "endpoints" },
+					    { NULL, NULL } },
+};
+
+static int uplink_row(__u32 ifindex, const struct uplink *uplink, void *arg)
+{
+	struct building *b = arg;
+	struct nsbpf_addr addr4 = addr_from4(uplink->addr4);
+	struct settings settings = { 0 };
+	char addr[ADDR_TEXT];
+
+	if (host_settings(b->host, &settings))
+		return -1;
+	return append(b, json_pack("{s:s,s:i,s:o,s:b,s:s}", "name", uplink->name, "ifindex", ifindex, "address",
+				   uplink->addr4 ? json_string(addr_format(&addr4, addr)) : json_null(), "named",
+				   !!(uplink->flags & UPLINK_NAMED), "attach",
+				   settings.features & FEATURE_TCX ? "tcx" : "clsact"));
+}
+
+static json_t *build_uplinks(const struct host *host)
+{
+	struct building b = { host, json_array() };
+
+	return built(&b, uplink_each(host, uplink_row, &b));
+}
+
+const struct listing uplinks_listing = {
+	.build = build_uplinks,
+	.columns = (const struct column[]){ { "NAME", "name" },
+					    { "ADDRESS", "address" },
+					    { "ATTACHED BY", "attach" },
+					    { "NAMED", "named" },
+					    { NULL, NULL } },
+};
+
+int cmd_list(int argc, char **argv)
+{
+	return run_listing(argc, argv, &endpoints_listing);
+}
+
+int cmd_ports(int argc, char **argv)
+{
+	return run_listing(argc, argv, &mappings_listing);
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* nsbpf network */
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "listing.h"
+#include "networks.h"
+
+struct network_words {
+	const char *subnet, *gateway, *mtu, *isolate;
+	struct cidr subnet_cidr;
+	struct nsbpf_addr gateway_addr;
+	unsigned int mtu_number;
+	bool isolate_on;
+};
+
+static int parse_values(struct network_words *w, struct network_spec *spec)
+{
+	unsigned long number = 0;
+
+	if (w->subnet) {
+		if (cidr_parse(w->subnet, &w->subnet_cidr) || !strchr(w->subnet, '/'))
+			return report_usage("--subnet %s: not a prefix such as 10.1.0.0/16", w->subnet);
+		spec->subnet = &w->subnet_cidr;
+	}
+	if (w->gateway) {
+		if (!w->subnet)
+			return report_usage("--gateway needs --subnet");
+		if (addr_parse(w->gateway, &w->gateway_addr) || !addr_is4(&w->gateway_addr))
+			return report_usage("--gateway %s: not an IPv4 address", w->gateway);
+		spec->gateway = &w->gateway_addr;
+	}
+	if (w->mtu) {
+		if (strcmp(w->mtu, "auto") && number_parse(w->mtu, 576, 65535, &number))
+			return report_usage("--mtu %s: auto or a number from 576 to 65535 is wanted", w->mtu);
+		w->mtu_number = number;
+		spec->mtu = &w->mtu_number;
+	}
+	if (w->isolate) {
+		w->isolate_on = !strcmp(w->isolate, "on");
+		if (!w->isolate_on && strcmp(w->isolate, "off"))
+			return report_usage("--isolate %s: on or off is wanted", w->isolate);
+		spec->isolate = &w->isolate_on;
+	}
+	return 0;
+}
+
+static int change(const char *verb, const struct network_spec *spec)
+{
+	struct error err;
+	struct host host;
+	int ret = host_change(&host, &err);
+
+	if (!ret && !strcmp(verb, "add"))
+		ret = host_start(&host, &err) ? -1 : network_add(&host, spec, &err);
+	else if (!ret && !strcmp(verb, "set"))
+		ret = host.running ? network_set(&host, spec, &err) :
+				     fail(&err, EXIT_MISSING, "no network %s", spec->name);
+	else if (!ret)
+		ret = host.running ? network_delete(&host, spec->name, &err) : 0;
+	host_close(&host);
+	if (ret < 0)
+		return report(&err);
+	return ret ? EXIT_DONE : report_unchanged();
+}
+
+static int change_network(int argc, char **argv)
+{
+	struct network_words w = { 0 };
+	struct network_spec spec = { 0 };
+	const char *verb = argv[0];
+	const struct option_spec add_options[] = {
+		{ .name = "subnet", .value = &w.subnet }, { .name = "gateway", .value = &w.gateway },
+		{ .name = "mtu", .value = &w.mtu },	  { .name = "isolate", .value = &w.isolate },
+		{ .name = NULL },
+	};
+	const struct option_spec *options = add_options;
+
+	if (!strcmp(verb, "set"))
+		options = add_options + 2;
+	else if (!strcmp(verb, "del"))
+		options = NULL;
+	if (parse_options(&argc, argv, options))
+		return EXIT_USAGE;
+	if (argc != 2)
+		return report_usage("network %s takes one name (`nsbpf help network`)", verb);
+	if (name_check(argv[1]))
+		return report_usage("%s is no name: 1 to %d of A-Z a-z 0-9 _ . -, not beginning with -", argv[1],
+				    NSBPF_NAME_MAX);
+	if (parse_values(&w, &spec))
+		return EXIT_USAGE;
+	spec.name = argv[1];
+	return change(verb, &spec);
+}
+
+int cmd_network(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], "list"))
+		return run_listing(argc - 1, argv + 1, &networks_listing);
+	if (argc > 1 && (!strcmp(argv[1], "add") || !strcmp(argv[1], "set") || !strcmp(argv[1], "del")))
+		return change_network(argc - 1, argv + 1);
+	return report_usage("network: list, add, set or del is wanted (`nsbpf help network`)");
+}

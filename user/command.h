@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What a command is, and how it reports. */
+#ifndef NSBPF_COMMAND_H
+#define NSBPF_COMMAND_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "error.h"
+
+struct command {
+	const char *name;
+	/* argv[0] is the verb. Returns the exit code. */
+	int (*run)(int argc, char **argv);
+	const char *arguments; /* for the usage line */
+	const char *help;      /* one line, and more for `help VERB` */
+};
+
+extern bool json_output; /* -j, --json */
+
+/* Prints the error as one line, or as JSON, and returns its exit code. */
+int report(const struct error *err);
+/* The same for words that make no sense; always EXIT_USAGE. */
+__attribute__((format(printf, 1, 2))) int report_usage(const char *fmt, ...);
+/* Prints `unchanged`; always EXIT_DONE. */
+int report_unchanged(void);
+/* Prints a listing's JSON and frees it. */
+int report_json(json_t *json);
+
+/*
+ * Options of the form "--name VALUE" or "--name=VALUE" (or "--name", if it takes none) anywhere among the words: takes
+ * them out of argv, and leaves the others, from argv[1] on, behind `argc`. "--" ends the options.
+ */
+struct option_spec {
+	const char *name;   /* without the dashes; NULL ends the table */
+	const char **value; /* NULL: the option is a flag */
+	bool *flag;
+	const char ***list; /* for options that may be repeated: a NULL-terminated array on the heap */
+};
+
+/* 0, or EXIT_USAGE, reported. */
+int parse_options(int *argc, char **argv, const struct option_spec *specs);
+
+int cmd_status(int argc, char **argv);
+int cmd_add(int argc, char **argv);
+int cmd_del(int argc, char **argv);
+int cmd_list(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
+int cmd_shell(int argc, char **argv);
+int cmd_expose(int argc, char **argv);
+int cmd_unexpose(int argc, char **argv);
+int cmd_ports(int argc, char **argv);
+int cmd_network(int argc, char **argv);
+int cmd_uplink(int argc, char **argv);
+int cmd_down(int argc, char **argv);
+
+#endif

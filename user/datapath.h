@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The BPF programs: loading, pinning, attaching. The only file behind this header knows the skeleton. */
+#ifndef NSBPF_DATAPATH_H
+#define NSBPF_DATAPATH_H
+
+#include "host.h"
+
+/* Loads everything and pins it in dir, which exists and is empty: maps/, programs/ and links/ (of the socket hooks). */
+int datapath_load(const char *dir, unsigned long long netns_cookie, struct error *err);
+
+/* Where a program is attached. */
+enum hook {
+	HOOK_FROM_ENDPOINT, /* ingress of a host veth */
+	HOOK_TO_ENDPOINT,   /* its egress */
+	HOOK_FROM_UPLINK,   /* ingress of an uplink */
+};
+
+/*
+ * TCX link (pinned as links/IFINDEX-PROGRAM) where settings.features has TCX, else a filter in a clsact qdisc; for that
+ * *made_qdisc says whether the qdisc had to be made. Attaching what is attached is fine.
+ */
+int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hook, bool *made_qdisc, struct error *err);
+/* Never fails for a device that is gone. With remove_qdisc the clsact qdisc goes as well, if no filter is left in it. */
+int datapath_detach(const struct host *host, unsigned int ifindex, enum hook hook, bool remove_qdisc);
+
+#endif

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Making an endpoint: the record first, marked incomplete, so that whatever exists is known if we are killed. */
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "datapath.h"
+#include "endpoint_internal.h"
+#include "netns.h"
+#include "networks.h"
+
+#define NS_DEVICE "eth0"
+
+/* Locally administered; the same for every host veth, as no two of them share a link. */
+static const unsigned char gateway_mac[6] = { 0x02, 0x6e, 0x73, 0x62, 0x70, 0x66 };
+
+int endpoint_write(const struct host *host, unsigned int slot, const struct endpoint *endpoint, struct error *err)
+{
+	if (bpf_map_update_elem(host->maps[MAP_ENDPOINTS], &slot, endpoint, BPF_ANY))
+		return fail(err, EXIT_SYSTEM, "cannot note endpoint %s: %s", endpoint->name, strerror(errno));
+	return 0;
+}
+
+/* Does what was asked for agree with what is there? */
+static bool matches(const struct endpoint *endpoint, const struct network *network, const struct endpoint_spec *spec)
+{
+	return (!spec->network || !strcmp(spec->network, network->name)) &&
+	       (!spec->ip || addr_to4(spec->ip) == endpoint->addr4) &&
+	       (!spec->mac || !memcmp(spec->mac, endpoint->mac, 6)) && (!spec->mtu || *spec->mtu == endpoint->mtu);
+}
+
+static bool address_is_free(const struct host *host, const struct network *network, __be32 addr4)
+{
+	struct nsbpf_addr addr = addr_from4(addr4);
+	__u32 slot;
+
+	return addr4 != network->gateway4 && bpf_map_lookup_elem(host->maps[MAP_ADDRESSES], &addr, &slot);
+}
+
+/* The address asked for, or the lowest free one; not the subnet's own address nor its broadcast address. */
+static int choose_address(const struct host *host, const struct network *network, const struct endpoint_spec *spec,
+			  __be32 *addr4, struct error *err)
+{
+	__u32 base = ntohl(network->subnet4), hosts = ~ntohl(network->mask4);
+	struct cidr subnet = network_subnet(network);
+	char text[ADDR_TEXT], subnet_text[CIDR_TEXT];
+
+	cidr_format(&subnet, subnet_text);
+	if (spec->ip) {
+		*addr4 = addr_to4(spec->ip);
+		addr_format(spec->ip, text);
+		if (!addr_is4(spec->ip) || !cidr_contains(&subnet, spec->ip) || ntohl(*addr4) == base ||
+		    ntohl(*addr4) == base + hosts)
+			return fail(err, EXIT_USAGE, "%s is no host address of network %s (%s)", text, network->name,
+				    subnet_text);
+		if (*addr4 == network->gateway4)
+			return fail(err, EXIT_CONFLICT, "%s is the gateway of network %s", text, network->name);
+		if (!address_is_free(host, network, *addr4))
+			return fail(err, EXIT_CONFLICT, "%s is taken by another endpoint of network %s", text,
+				    network->name);
+		return 0;
+	}
+	for (__u32 i = 1; i < hosts; i++) {
+		*addr4 = htonl(base + i);
+		if (address_is_free(host, network, *addr4))
+			return 0;
+	}
+	return fail(err, EXIT_CONFLICT, "network %s (%s) has no free address", network->name, subnet_text);
+}
+
+/* The device's number is the slot's: both have to be free. */
+static int find_free_slot(const struct host *host)
+{
+	struct endpoint endpoint;
+	struct link link;
+
+	for (unsigned int slot = 1; slot < NSBPF_MAX_ENDPOINTS; slot++)
+		if (endpoint_get(host, slot, &endpoint) &&
+		    link_get_index(host->nl, NSBPF_IFINDEX_BASE + slot, &link) == -ENODEV)
+			return slot;
+	return -1;
+}
+
+struct elsewhere {
+	const char *own_dir;
+	ino_t ino;
+};
+
+/* Is the namespace an endpoint of this other host? */
+static int has_namespace(const char *dir, void *arg)
+{
+	const struct elsewhere *wanted = arg;
+	struct host other = { 0 };
+	struct endpoint endpoint;
+	char path[PATH_MAX];
+	int ret = 0;
+
+	if (!strcmp(dir, wanted->own_dir) || snprintf(path, sizeof(path), "%s/maps/endpoints", dir) >= PATH_MAX)
+		return 0;
+	other.maps[MAP_ENDPOINTS] = bpf_obj_get(path);
+	if (other.maps[MAP_ENDPOINTS] < 0)
+		return 0;
+	for (unsigned int slot = 1; slot < NSBPF_MAX_ENDPOINTS && !ret; slot++)
+		ret = !endpoint_get(&other, slot, &endpoint) && endpoint.netns_ino == wanted->ino;
+	close(other.maps[MAP_ENDPOINTS]);
+	return ret;
+}
+
+/* A namespace of that name exists: may it become our endpoint? */
+static int check_adoption(const struct host *host, const char *name, ino_t ino, struct error *err)
+{
+	struct elsewhere elsewhere = { .own_dir = host->dir, .ino = ino };
+	struct stat own;
+
+	if (!stat("/proc/thread-self/ns/net", &own) && own.st_ino == ino)
+		return fail(err, EXIT_CONFLICT, "namespace %s is this host itself", name);
+	if (host_each_dir(host, has_namespace, &elsewhere) > 0)
+		return fail(err, EXIT_CONFLICT, "namespace %s is an endpoint of another host", name);
+	return 0;
+}
+
+/* Flags of the record, before anything is made: what will not be ours to remove. */
+static int survey(const struct host *host, const struct endpoint_spec *spec, struct endpoint *endpoint,
+		  struct error *err)
+{
+	ino_t ino;
+	int ret = netns_get(spec->name, &ino);
+
+	if (!ret) {
+		if (check_adoption(host, spec->name, ino, err))
+			return -1;
+		endpoint->flags |= ENDPOINT_ADOPTED;
+	} else if (ret != -ENOENT && ret != -EINVAL) {
+		return fail(err, EXIT_SYSTEM, "cannot look at namespace %s: %s", spec->name, strerror(-ret));
+	}
+	if (spec->dns != DNS_NONE && !resolv_exists(spec->name))
+		endpoint->flags |= ENDPOINT_RESOLV_CONF;
+	return 0;
+}
+
+static int open_namespace(const struct endpoint *endpoint, struct error *err)
+{
+	int fd, ret = 0;
+
+	if (!(endpoint->flags & ENDPOINT_ADOPTED))
+		ret = netns_add(endpoint->name);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot make namespace %s: %s", endpoint->name, strerror(-ret));
+	fd = netns_open(endpoint->name);
+	return fd >= 0 ? fd : fail(err, EXIT_SYSTEM, "cannot open namespace %s: %s", endpoint->name, strerror(-fd));
+}
+
+static int make_veth(struct host *host, unsigned int slot, const struct endpoint *endpoint, int ns_fd,
+		     struct error *err)
+{
+	char name[IFNAMSIZ], alias[sizeof(ENDPOINT_ALIAS) + NSBPF_NAME_MAX];
+	struct veth veth = { .ifindex = endpoint->ifindex, .name = name,     .alias = alias,
+			     .mac = gateway_mac,	   .ns_name = NS_DEVICE, .ns_mac = endpoint->mac,
+			     .ns_fd = ns_fd,		   .mtu = endpoint->mtu };
+	int ret;
+
+	endpoint_device(endpoint, slot, name);
+	snprintf(alias, sizeof(alias), ENDPOINT_ALIAS "%s", endpoint->name);
+	ret = link_add_veth(host->nl, &veth);
+	if (ret == -EEXIST)
+		return fail(err, EXIT_CONFLICT, "cannot add %s: device %s on this host or " NS_DEVICE " in it exists",
+			    endpoint->name, name);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot make veth %s: %s", name, strerror(-ret));
+	return 0;
+}
+
+/* Inside: loopback, address, default route. */
+static int configure_namespace(const struct endpoint *endpoint, const struct network *network, int ns_fd)
+{
+	struct route route = {
+		.dst = addr_from4(0),
+		.gateway = addr_from4(network->gateway4),
+		.table = RT_TABLE_MAIN,
+		.type = RTN_UNICAST,
+		.scope = RT_SCOPE_UNIVERSE,
+		.protocol = RTPROT_STATIC,
+	};
+	struct link_addr addr = { .addr = addr_from4(endpoint->addr4), .prefix = network->prefix4 };
+	struct link lo, device;
+	struct nl *nl;
+	int ret;
+
+	ret = nl_open_at(&nl, ns_fd);
+	if (ret)
+		return ret;
+	ret = link_get(nl, "lo", &lo);
+	if (!ret)
+		ret = link_set_up(nl, lo.ifindex);
+	if (!ret)
+		ret = link_get(nl, NS_DEVICE, &device);
+	if (!ret) {
+		addr.ifindex = route.ifindex = device.ifindex;
+		ret = addr_add(nl, &addr, false);
+	}
+	if (!ret)
+		ret = link_set_up(nl, device.ifindex);
+	if (!ret)
+		ret = route_add(nl, &route);
+	nl_close(nl);
+	return ret;
+}
+
+/* Outside: the gateway's address, the way to the endpoint, and its MAC, so that nobody has to ask for it. */
+static int configure_host(struct host *host, const struct endpoint *endpoint, const struct network *network)
+{
+	struct link_addr gateway = {
+		.ifindex = endpoint->ifindex,
+		.addr = addr_from4(network->gateway4),
+		.prefix = 32,
+	};
+	struct route route = {
+		.dst = addr_from4(endpoint->addr4),
+		.prefix = 32,
+		.prefsrc = addr_from4(network->gateway4),
+		.ifindex = endpoint->ifindex,
+		.table = RT_TABLE_MAIN,
+		.type = RTN_UNICAST,
+		.scope = RT_SCOPE_LINK,
+		.protocol = RTPROT_STATIC,
+	};
+	int ret;
+
+	ret = addr_add(host->nl, &gateway, true);
+	if (!ret)
+		ret = link_set_up(host->nl, endpoint->ifindex);
+	if (!ret)
+		ret = route_add(host->nl, &route);
+	if (!ret)
+		ret = neigh_set(host->nl, endpoint->ifindex, &route.dst, endpoint->mac);
+	return ret;
+}
+
+static int write_resolv_conf(const struct endpoint *endpoint, struct endpoint_spec *spec, struct error *err)
+{
+	int ret;
+
+	if (!(endpoint->flags & ENDPOINT_RESOLV_CONF))
+		return 0;
+	ret = spec->dns == DNS_HOST ? resolv_upstream(&spec->resolvers) : 0;
+	if (!ret && !spec->resolvers.nservers)
+		return 0;
+	if (!ret)
+		ret = resolv_write(endpoint->name, &spec->resolvers);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot write /etc/netns/%s/resolv.conf: %s", endpoint->name,
+			    strerror(-ret));
+	return 0;
+}
+
+/* The record is there, marked incomplete; the rest, in an order that ends with packets being let through. */
+static int make(struct host *host, unsigned int slot, struct endpoint *endpoint, const struct network *network,
+		struct endpoint_spec *spec, struct error *err)
+{
+	_cleanup_close_ int ns_fd = open_namespace(endpoint, err);
+	struct nsbpf_addr addr = addr_from4(endpoint->addr4);
+	bool made_qdisc;
+	struct stat st;
+	int ret;
+
+	if (ns_fd < 0)
+		return -1;
+	if (fstat(ns_fd, &st))
+		return fail(err, EXIT_SYSTEM, "cannot look at namespace %s: %s", endpoint->name, strerror(errno));
+	endpoint->netns_ino = st.st_ino;
+	if (endpoint_write(host, slot, endpoint, err) || write_resolv_conf(endpoint, spec, err) ||
+	    make_veth(host, slot, endpoint, ns_fd, err) ||
+	    datapath_attach(host, endpoint->ifindex, HOOK_FROM_ENDPOINT, &made_qdisc, err) ||
+	    datapath_attach(host, endpoint->ifindex, HOOK_TO_ENDPOINT, &made_qdisc, err))
+		return -1;
+	ret = configure_namespace(endpoint, network, ns_fd);
+	if (ret)
+		return fail(err, ret == -EEXIST ? EXIT_CONFLICT : EXIT_SYSTEM, "cannot configure namespace %s: %s",
+			    endpoint->name,
+			    ret == -EEXIST ? "it has a default route or that address already" : strerror(-ret));
+	ret = configure_host(host, endpoint, network);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot configure the veth of %s: %s", endpoint->name, strerror(-ret));
+	if (bpf_map_update_elem(host->maps[MAP_ADDRESSES], &addr, &slot, BPF_ANY))
+		return fail(err, EXIT_SYSTEM, "cannot note the address of %s: %s", endpoint->name, strerror(errno));
+	endpoint->state = SLOT_READY;
+	return endpoint_write(host, slot, endpoint, err);
+}
+
+/* The new endpoint's record. */
+static int plan(const struct host *host, struct endpoint_spec *spec, struct endpoint *endpoint,
+		struct network *network, struct error *err)
+{
+	int slot = network_find(host, spec->network, network);
+
+	endpoint->network = slot;
+	endpoint->state = SLOT_INCOMPLETE;
+	strcpy(endpoint->name, spec->name);
+	if (choose_address(host, network, spec, &endpoint->addr4, err))
+		return -1;
+	endpoint->mac[0] = 0x02;
+	endpoint->mac[1] = 0x6e;
+	memcpy(endpoint->mac + 2, &endpoint->addr4, 4);
+	if (spec->mac)
+		memcpy(endpoint->mac, spec->mac, 6);
+	memcpy(endpoint->gateway_mac, gateway_mac, 6);
+	endpoint->mtu = spec->mtu ? *spec->mtu : network_mtu(host, network);
+	return 0;
+}
+
+/* An endpoint of that name is on record: 0 if it is what was asked for, 1 if it has to be made anew. */
+static int settle_existing(struct host *host, unsigned int slot, struct endpoint *endpoint,
+			   const struct endpoint_spec *spec, __u8 *inherited, struct error *err)
+{
+	struct network network;
+
+	if (endpoint_condition(host, endpoint) == ENDPOINT_UP) {
+		if (!network_get(host, endpoint->network, &network) && matches(endpoint, &network, spec))
+			return 0;
+		return fail(err, EXIT_CONFLICT, "endpoint %s exists with other settings (see `nsbpf list`)", spec->name);
+	}
+	/* A namespace that was not ours when we began is not ours now. */
+	*inherited = endpoint->flags & ENDPOINT_ADOPTED;
+	return endpoint_remove(host, slot, endpoint, *inherited, err) ? -1 : 1;
+}
+
+int endpoint_add(struct host *host, struct endpoint_spec *spec, struct endpoint *endpoint, struct error *err)
+{
+	struct network network;
+	__u8 inherited = 0;
+	int slot, ret;
+
+	slot = endpoint_find(host, spec->name, endpoint);
+	if (slot >= 0) {
+		ret = settle_existing(host, slot, endpoint, spec, &inherited, err);
+		if (ret <= 0)
+			return ret;
+	}
+	if (!spec->network)
+		spec->network = NETWORK_DEFAULT;
+	if (network_require(host, spec->network, &network, err) < 0)
+		return -1;
+	memset(endpoint, 0, sizeof(*endpoint));
+	if (plan(host, spec, endpoint, &network, err) || survey(host, spec, endpoint, err))
+		return -1;
+	slot = find_free_slot(host);
+	if (slot < 0)
+		return fail(err, EXIT_SYSTEM, "there is room for %d endpoints only", NSBPF_MAX_ENDPOINTS - 1);
+	endpoint->ifindex = NSBPF_IFINDEX_BASE + slot;
+	if (endpoint_write(host, slot, endpoint, err))
+		return -1;
+	if (make(host, slot, endpoint, &network, spec, err)) {
+		endpoint_remove(host, slot, endpoint, endpoint->flags & ENDPOINT_ADOPTED, &(struct error){ 0 });
+		return -1;
+	}
+	return 1;
+}

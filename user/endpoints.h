@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Endpoints: namespaces attached to a network. */
+#ifndef NSBPF_ENDPOINTS_H
+#define NSBPF_ENDPOINTS_H
+
+#include "addr.h"
+#include "host.h"
+#include "resolv.h"
+
+enum dns_mode {
+	DNS_HOST,  /* the host's upstream resolvers */
+	DNS_NONE,  /* no resolv.conf is written */
+	DNS_GIVEN, /* these */
+};
+
+struct endpoint_spec {
+	const char *name;
+	const char *network;          /* NULL: default */
+	const struct nsbpf_addr *ip;  /* NULL: the lowest free one */
+	const unsigned char *mac;     /* NULL: from the address */
+	const unsigned int *mtu;      /* NULL: the network's */
+	enum dns_mode dns;
+	struct resolvers resolvers;   /* for DNS_GIVEN; filled in for DNS_HOST */
+};
+
+/* The slot, or -1. An endpoint that is being made or removed is found, too. */
+int endpoint_find(const struct host *host, const char *name, struct endpoint *endpoint);
+int endpoint_find_in_network(const struct host *host, unsigned int network, struct endpoint *endpoint);
+int endpoint_get(const struct host *host, unsigned int slot, struct endpoint *endpoint); /* 0, or -ENOENT */
+int endpoint_each(const struct host *host, int (*each)(unsigned int slot, const struct endpoint *, void *arg), void *arg);
+/* The slot of a ready endpoint, or -1 with err. */
+int endpoint_require(const struct host *host, const char *name, struct endpoint *endpoint, struct error *err);
+
+enum endpoint_condition {
+	ENDPOINT_UP,
+	ENDPOINT_INCOMPLETE, /* a command was killed: repeat it, or `del` */
+	ENDPOINT_GONE,       /* its namespace or veth was removed behind our back: `add` or `del` */
+};
+
+enum endpoint_condition endpoint_condition(const struct host *host, const struct endpoint *endpoint);
+
+/* 1 if done, 0 if already so, -1 with err; *endpoint is what is there then. */
+int endpoint_add(struct host *host, struct endpoint_spec *spec, struct endpoint *endpoint, struct error *err);
+/* keep: the namespace stays. 1 if done, 0 if there was none, -1 with err. */
+int endpoint_delete(struct host *host, const char *name, bool keep, struct error *err);
+
+/* The device's name on the host's side: nsb-NAME, or nsbSLOT where that is too long. */
+void endpoint_device(const struct endpoint *endpoint, unsigned int slot, char name[IFNAMSIZ]);
+
+/* Sums over all CPUs; 0 or -errno. */
+int endpoint_stats(const struct host *host, unsigned int slot, struct endpoint_stats *stats);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Which socket of the host stands in a mapping's way. */
+#ifndef NSBPF_HOST_PORTS_H
+#define NSBPF_HOST_PORTS_H
+
+#include <stddef.h>
+
+#include "nsbpf/types.h"
+
+/* 1 with "pid 812 (python3) on 0.0.0.0:5000" in text, 0 if no socket is in the way, or -errno. */
+int host_port_holder(const struct mapping *mapping, char *text, size_t size);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The table of commands. */
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+
+static int cmd_help(int argc, char **argv);
+static int cmd_version(int argc, char **argv);
+
+static const struct command commands[] = {
+	{ "add", cmd_add,
+	  "NAME [--ip ADDR] [--network NET] [--mac MAC] [--mtu N] [--dns ADDR[,ADDR]|host|none]",
+	  "make a namespace, or take one that exists, and attach it to a network" },
+	{ "del", cmd_del, "NAME [--keep]", "detach and remove a namespace (--keep: it stays)" },
+	{ "list", cmd_list, "", "the endpoints" },
+	{ "exec", cmd_exec, "NAME [--] CMD [ARG...]",
+	  "run a command inside, with /etc/netns/NAME/* over /etc as `ip netns exec` does" },
+	{ "shell", cmd_shell, "NAME", "a shell inside, with a prompt that says so" },
+	{ "expose", cmd_expose, "NAME [ADDR:]P[-P][:TARGET][/tcp|udp|both] [--from CIDR]...",
+	  "forward ports of the host to it" },
+	{ "unexpose", cmd_unexpose, "NAME [ADDR:]P[-P][:TARGET][/tcp|udp|both]",
+	  "stop that, and end the connections that came through it" },
+	{ "ports", cmd_ports, "", "what is exposed" },
+	{ "network", cmd_network,
+	  "list | add NET [--subnet CIDR] [--gateway ADDR] [--mtu N|auto] [--isolate on|off] | "
+	  "set NET [--mtu N|auto] [--isolate on|off] | del NET",
+	  "networks of endpoints" },
+	{ "uplink", cmd_uplink, "list | add DEV | del DEV", "the devices towards the outside" },
+	{ "down", cmd_down, "", "remove everything that nsbpf made on this host" },
+	{ "version", cmd_version, "", "which nsbpf this is" },
+	{ "help", cmd_help, "[VERB]", "this, or more about one command" },
+};
+
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static int cmd_version(int argc, char **argv)
+{
+	(void)argv;
+	if (argc > 1)
+		return report_usage("version takes no words");
+	printf("nsbpf %s\n", NSBPF_VERSION);
+	return EXIT_DONE;
+}
+
+static void print_usage(void)
+{
+	printf("usage: nsbpf [-j|--json] [VERB ...]\n\n"
+	       "Without a verb: what runs now.\n\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		printf("  %-9s %s\n", commands[i].name, commands[i].help);
+	printf("\n`nsbpf help VERB` shows a command's words.\n");
+}
+
+static int cmd_help(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc > 2)
+		return report_usage("help takes one verb");
+	if (argc == 1) {
+		print_usage();
+		return EXIT_DONE;
+	}
+	command = find_command(argv[1]);
+	if (!command)
+		return report_usage("no command %s (`nsbpf help` lists them)", argv[1]);
+	printf("nsbpf %s%s%s\n\n  %s\n", command->name, *command->arguments ? " " : "", command->arguments,
+	       command->help);
+	return EXIT_DONE;
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	/* -j may stand before the verb or, as any option, behind it. */
+	while (argc > 1 && (!strcmp(argv[1], "-j") || !strcmp(argv[1], "--json"))) {
+		json_output = true;
+		argc--;
+		argv++;
+	}
+	if (argc == 1)
+		return cmd_status(1, argv);
+	if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {
+		print_usage();
+		return EXIT_DONE;
+	}
+	if (!strcmp(argv[1], "--version"))
+		return cmd_version(1, argv);
+	command = find_command(argv[1]);
+	if (!command)
+		return report_usage("no command %s (`nsbpf help` lists them)", argv[1]);
+	return command->run(argc - 1, argv + 1);
+}

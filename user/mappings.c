@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Changing the table of exposed ports, and ending what came through a mapping that goes. */
+#include "mappings.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "connections.h"
+#include "endpoints.h"
+#include "host_ports.h"
+#include "nsbpf/order.h"
+
+/* Both maps are arrays that can be mapped into memory, so a change costs what it copies and no system calls. */
+struct table {
+	struct mapping *halves; /* two of NSBPF_MAX_MAPPINGS */
+	struct settings *settings;
+	struct mapping *entries; /* the published half */
+	unsigned int count;
+	struct mapping *next; /* the other: the new table is put together there */
+	unsigned int next_count;
+};
+
+#define HALVES_SIZE (2UL * NSBPF_MAX_MAPPINGS * sizeof(struct mapping))
+
+static void table_close(struct table *table)
+{
+	if (table->halves)
+		munmap(table->halves, HALVES_SIZE);
+	if (table->settings)
+		munmap(table->settings, sizeof(*table->settings));
+}
+#define _cleanup_table_ __attribute__((cleanup(table_close)))
+
+static void *map_memory(int map, size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int table_open(const struct host *host, struct table *table, struct error *err)
+{
+	__u32 published;
+
+	memset(table, 0, sizeof(*table));
+	table->halves = map_memory(host->maps[MAP_MAPPINGS], HALVES_SIZE);
+	table->settings = map_memory(host->maps[MAP_SETTINGS], sizeof(*table->settings));
+	if (!table->halves || !table->settings)
+		return fail(err, EXIT_SYSTEM, "cannot map the table of exposed ports: %s", strerror(errno));
+	published = table->settings->mappings;
+	table->count = published & NSBPF_MAPPINGS_COUNT;
+	table->entries = table->halves + (published & NSBPF_MAPPINGS_HALF ? NSBPF_MAX_MAPPINGS : 0);
+	table->next = table->halves + (published & NSBPF_MAPPINGS_HALF ? 0 : NSBPF_MAX_MAPPINGS);
+	return 0;
+}
+
+/* One store: a search that has begun stays in its half, which nobody writes before the next change. */
+static void table_publish(struct table *table)
+{
+	__u32 half = table->next == table->halves ? 0 : NSBPF_MAPPINGS_HALF;
+
+	atomic_store((_Atomic __u32 *)&table->settings->mappings, half | table->next_count);
+}
+
+int mapping_each(const struct host *host, int (*each)(const struct mapping *mapping, void *arg), void *arg)
+{
+	_cleanup_table_ struct table table;
+	int ret;
+
+	ret = table_open(host, &table, &(struct error){ 0 });
+	for (unsigned int i = 0; i < table.count && !ret; i++)
+		ret = each(&table.entries[i], arg);
+	return ret;
+}
+
+const char *mapping_format(const struct mapping *m, char text[MAPPING_TEXT])
+{
+	char addr[ADDR_TEXT + 3] = "", plain[ADDR_TEXT], last[8] = "";
+
+	if (!addr_is_any(&m->addr))
+		snprintf(addr, sizeof(addr), addr_is4(&m->addr) ? "%s:" : "[%s]:", addr_format(&m->addr, plain));
+	if (m->last != m->first)
+		snprintf(last, sizeof(last), "-%u", m->last);
+	snprintf(text, MAPPING_TEXT, "%s/%s%u%s", m->proto == IPPROTO_TCP ? "tcp" : "udp", addr, m->first, last);
+	return text;
+}
+
+static bool same_ports(const struct mapping *a, const struct mapping *b)
+{
+	return a->proto == b->proto && addr_equal(&a->addr, &b->addr) && a->first == b->first && a->last == b->last &&
+	       a->target == b->target && a->endpoint == b->endpoint;
+}
+
+static bool same(const struct mapping *a, const struct mapping *b)
+{
+	return same_ports(a, b) && a->nsources == b->nsources &&
+	       !memcmp(a->sources, b->sources, a->nsources * sizeof(a->sources[0]));
+}
+
+static bool overlap(const struct mapping *a, const struct mapping *b)
+{
+	return a->proto == b->proto && addr_equal(&a->addr, &b->addr) && a->first <= b->last && b->first <= a->last;
+}
+
+/* Copies the published table with `add` in its place. */
+static void table_insert(struct table *table, const struct mapping *add)
+{
+	unsigned int place = 0;
+
+	while (place < table->count && mapping_compare(&table->entries[place], add->proto, &add->addr, add->first) < 0)
+		place++;
+	memcpy(table->next, table->entries, place * sizeof(*add));
+	table->next[place] = *add;
+	memcpy(table->next + place + 1, table->entries + place, (table->count - place) * sizeof(*add));
+	table->next_count = table->count + 1;
+}
+
+/* Did this connection come in by the mapping? Another one with its tuple may have taken its place since. */
+static bool came_through(const struct tuple *tuple, const struct conn *conn, const void *arg)
+{
+	const struct mapping *m = arg;
+	__u16 port = ntohs(tuple->dport);
+
+	return conn->flags & CONN_DNAT && tuple->proto == m->proto && port >= m->first && port <= m->last &&
+	       (addr_is_any(&m->addr) || addr_equal(&m->addr, &tuple->daddr)) && conn->target == m->endpoint;
+}
+
+/* A more exact mapping takes over from one for any address: what came through that is not its own. */
+static bool belongs_elsewhere(const struct tuple *tuple, const struct conn *conn, const void *arg)
+{
+	const struct mapping *m = arg;
+	__u16 port = ntohs(tuple->dport);
+
+	return conn->flags & CONN_DNAT && tuple->proto == m->proto && port >= m->first && port <= m->last &&
+	       addr_equal(&m->addr, &tuple->daddr) && conn->target != m->endpoint;
+}
+
+static int end_connections(struct host *host, bool (*which)(const struct tuple *, const struct conn *, const void *),
+			   const struct mapping *m, struct error *err)
+{
+	int ret = connections_end(host, which, m);
+
+	return ret < 0 ? fail(err, EXIT_SYSTEM, "cannot end connections: %s", strerror(-ret)) : 0;
+}
+
+/* 0 if it may be added, 1 if it is there already, -1 with err naming who is in the way. */
+static int check_conflicts(struct host *host, const struct table *table, const struct mapping *add,
+			   const char *endpoint, struct error *err)
+{
+	char text[MAPPING_TEXT], other[MAPPING_TEXT], holder[128];
+	struct endpoint owner;
+	int ret;
+
+	mapping_format(add, text);
+	for (unsigned int i = 0; i < table->count; i++) {
+		const struct mapping *m = &table->entries[i];
+
+		if (same(m, add))
+			return 1;
+		if (!overlap(m, add))
+			continue;
+		if (same_ports(m, add))
+			return fail(err, EXIT_CONFLICT, "%s is exposed to %s for other sources: unexpose it first", text,
+				    endpoint);
+		if (endpoint_get(host, m->endpoint, &owner))
+			strcpy(owner.name, "an endpoint that is being removed");
+		return fail(err, EXIT_CONFLICT, "cannot expose %s %s: %s is exposed to %s", endpoint, text,
+			    mapping_format(m, other), owner.name);
+	}
+	ret = host_port_holder(add, holder, sizeof(holder));
+	if (ret < 0)
+		return fail(err, EXIT_SYSTEM, "cannot list the host's sockets: %s", strerror(-ret));
+	if (ret)
+		return fail(err, EXIT_CONFLICT, "cannot expose %s %s: held by %s", endpoint, text, holder);
+	return 0;
+}
+
+static int check_address(const struct host *host, const struct nsbpf_addr *addr, struct error *err)
+{
+	char text[ADDR_TEXT];
+	__u8 present;
+
+	if (addr_is_any(addr) || addr_is_loopback(addr) ||
+	    !bpf_map_lookup_elem(host->maps[MAP_HOST_ADDRESSES], addr, &present))
+		return 0;
+	return fail(err, EXIT_MISSING, "%s is no address of this host", addr_format(addr, text));
+}
+
+static struct mapping from_spec(__u8 proto, unsigned int slot, const struct port_spec *spec)
+{
+	return (struct mapping){ .addr = spec->addr,
+				 .first = spec->first,
+				 .last = spec->last,
+				 .target = spec->target,
+				 .endpoint = slot,
+				 .proto = proto };
+}
+
+static int add_one(struct host *host, const struct mapping *add, const char *endpoint, struct error *err)
+{
+	_cleanup_table_ struct table table;
+	int ret;
+
+	if (table_open(host, &table, err))
+		return -1;
+	ret = check_conflicts(host, &table, add, endpoint, err);
+	if (ret)
+		return ret < 0 ? -1 : 0;
+	if (table.count == NSBPF_MAX_MAPPINGS)
+		return fail(err, EXIT_SYSTEM, "there is room for %d exposed ports or ranges only", NSBPF_MAX_MAPPINGS);
+	table_insert(&table, add);
+	table_publish(&table);
+	return end_connections(host, belongs_elsewhere, add, err) ? -1 : 1;
+}
+
+/* Takes out every entry that `which` names. 1 if there was one, 0 if not, -1 with err. */
+static int delete_where(struct host *host, bool (*which)(const struct mapping *, const void *), const void *arg,
+			struct error *err)
+{
+	_cleanup_table_ struct table table;
+
+	if (table_open(host, &table, err))
+		return -1;
+	for (unsigned int i = 0; i < table.count; i++)
+		if (!which(&table.entries[i], arg))
+			table.next[table.next_count++] = table.entries[i];
+	if (table.next_count == table.count)
+		return 0;
+	table_publish(&table);
+	for (unsigned int i = 0; i < table.count; i++)
+		if (which(&table.entries[i], arg) && end_connections(host, came_through, &table.entries[i], err))
+			return -1;
+	return 1;
+}
+
+static bool has_same_ports(const struct mapping *m, const void *arg)
+{
+	return same_ports(m, arg);
+}
+
+static bool is_to_endpoint(const struct mapping *m, const void *arg)
+{
+	return m->endpoint == *(const unsigned int *)arg;
+}
+
+int mapping_add(struct host *host, const char *endpoint, const struct port_spec *spec, const struct cidr *sources,
+		unsigned int nsources, struct error *err)
+{
+	struct endpoint ep;
+	struct mapping tcp, udp;
+	int slot = endpoint_require(host, endpoint, &ep, err), added_tcp = 0, added_udp = 0;
+
+	if (slot < 0 || check_address(host, &spec->addr, err))
+		return -1;
+	tcp = from_spec(IPPROTO_TCP, slot, spec);
+	tcp.nsources = nsources;
+	for (unsigned int i = 0; i < nsources; i++) {
+		tcp.sources[i].addr = sources[i].addr;
+		tcp.sources[i].prefix = sources[i].prefix;
+	}
+	udp = tcp;
+	udp.proto = IPPROTO_UDP;
+	if (spec->tcp)
+		added_tcp = add_one(host, &tcp, endpoint, err);
+	if (spec->udp && added_tcp >= 0)
+		added_udp = add_one(host, &udp, endpoint, err);
+	if (added_udp < 0 && added_tcp > 0)
+		delete_where(host, has_same_ports, &tcp, &(struct error){ 0 });
+	if (added_tcp < 0 || added_udp < 0)
+		return -1;
+	return added_tcp || added_udp;
+}
+
+int mapping_delete(struct host *host, const char *endpoint, const struct port_spec *spec, struct error *err)
+{
+	struct endpoint ep;
+	int slot = host->running ? endpoint_find(host, endpoint, &ep) : -1, tcp = 0, udp = 0;
+	struct mapping gone;
+
+	if (slot < 0)
+		return fail(err, EXIT_MISSING, "no endpoint %s", endpoint);
+	if (spec->tcp) {
+		gone = from_spec(IPPROTO_TCP, slot, spec);
+		tcp = delete_where(host, has_same_ports, &gone, err);
+	}
+	if (spec->udp && tcp >= 0) {
+		gone = from_spec(IPPROTO_UDP, slot, spec);
+		udp = delete_where(host, has_same_ports, &gone, err);
+	}
+	return tcp < 0 || udp < 0 ? -1 : tcp || udp;
+}
+
+int mappings_delete_of_endpoint(struct host *host, unsigned int slot, struct error *err)
+{
+	return delete_where(host, is_to_endpoint, &slot, err) < 0 ? -1 : 0;
+}

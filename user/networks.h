@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Networks: named groups of endpoints with a subnet and a gateway. */
+#ifndef NSBPF_NETWORKS_H
+#define NSBPF_NETWORKS_H
+
+#include "addr.h"
+#include "host.h"
+
+#define NETWORK_DEFAULT "default"
+
+struct network_spec {
+	const char *name;
+	const struct cidr *subnet;         /* NULL: one that overlaps no route of the host */
+	const struct nsbpf_addr *gateway;  /* NULL: the subnet's first address */
+	const unsigned int *mtu;           /* NULL: not said; 0: the uplink's */
+	const bool *isolate;               /* NULL: not said */
+};
+
+/* The slot, or -1. A network that is being made or removed is found, too. */
+int network_find(const struct host *host, const char *name, struct network *network);
+int network_get(const struct host *host, unsigned int slot, struct network *network); /* 0, or -ENOENT for a free slot */
+int network_each(const struct host *host, int (*each)(unsigned int slot, const struct network *, void *arg), void *arg);
+
+/* 1 if done, 0 if already so, -1 with err. */
+int network_add(struct host *host, const struct network_spec *spec, struct error *err);
+int network_set(struct host *host, const struct network_spec *spec, struct error *err);
+/* Refused while it has endpoints. */
+int network_delete(struct host *host, const char *name, struct error *err);
+
+/* The slot of a ready network of that name; `default` is made if need be. -1 with err. */
+int network_require(struct host *host, const char *name, struct network *network, struct error *err);
+
+struct cidr network_subnet(const struct network *network);
+unsigned int network_mtu(const struct host *host, const struct network *network);
+
+#endif

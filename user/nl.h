@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The few things nsbpf asks of rtnetlink and sock_diag. No caller sees a netlink message. Every function returns 0 or
+ * -errno, and leaves its outputs alone on failure.
+ */
+#ifndef NSBPF_NL_H
+#define NSBPF_NL_H
+
+#include <net/if.h>
+#include <stdbool.h>
+
+#include "nsbpf/types.h"
+
+struct nl;
+
+/* A NETLINK_ROUTE socket in the caller's network namespace. */
+int nl_open(struct nl **nl);
+/* The same in the namespace behind netns_fd; the caller's own namespace is unchanged on return, even on failure. */
+int nl_open_at(struct nl **nl, int netns_fd);
+void nl_close(struct nl *nl); /* NULL is fine */
+
+struct link {
+	unsigned int ifindex;
+	char name[IFNAMSIZ];
+	char alias[256];   /* "" if none */
+	unsigned int mtu;
+	unsigned int flags; /* IFF_UP, IFF_LOOPBACK, IFF_POINTOPOINT ... */
+	unsigned short type; /* ARPHRD_ETHER ... */
+	unsigned char mac[6]; /* zero where the device has no 6-byte address */
+};
+
+struct veth {
+	unsigned int ifindex;        /* of the host end, chosen by the caller: -EEXIST or -EBUSY if it is in use */
+	const char *name;            /* of the host end */
+	const char *alias;           /* of the host end, may be NULL */
+	const unsigned char *mac;    /* of the host end */
+	const char *ns_name;         /* of the other end */
+	const unsigned char *ns_mac;
+	int ns_fd;                   /* network namespace of the other end */
+	unsigned int mtu;            /* of both */
+};
+
+/*
+ * Makes the pair, down, the ns end directly in its namespace. Neither end gets an IPv6 link-local address by itself
+ * (IFLA_INET6_ADDR_GEN_MODE none); the host end gets devconf forwarding=1 for IPv4 (IFLA_INET_CONF), without which
+ * bpf_fib_lookup() from it answers FWD_DISABLED. Takes several messages; undoes the pair if a later one fails.
+ */
+int link_add_veth(struct nl *nl, const struct veth *veth);
+int link_get(struct nl *nl, const char *name, struct link *link);          /* -ENODEV */
+int link_get_index(struct nl *nl, unsigned int ifindex, struct link *link); /* -ENODEV */
+int link_set_up(struct nl *nl, unsigned int ifindex);
+int link_delete(struct nl *nl, unsigned int ifindex); /* -ENODEV */
+/* A callback that returns non-zero ends the listing, which then returns that value. */
+int link_each(struct nl *nl, int (*each)(const struct link *link, void *arg), void *arg);
+
+struct link_addr {
+	unsigned int ifindex;
+	struct nsbpf_addr addr;
+	unsigned int prefix; /* of the family: 0..32 or 0..128 */
+	unsigned char scope; /* RT_SCOPE_* */
+	unsigned int flags;  /* IFA_F_SECONDARY ... */
+};
+
+/* `noprefixroute`: no route for the prefix is made (IFA_F_NOPREFIXROUTE). No broadcast address. -EEXIST if present. */
+int addr_add(struct nl *nl, const struct link_addr *addr, bool noprefixroute);
+int addr_each(struct nl *nl, int (*each)(const struct link_addr *addr, void *arg), void *arg);
+
+struct route {
+	struct nsbpf_addr dst;  /* the address as given for `prefix` 0, too: its family is the route's */
+	unsigned int prefix;    /* of the family: 0..32 or 0..128 */
+	struct nsbpf_addr gateway; /* all zero: none */
+	struct nsbpf_addr prefsrc; /* all zero: none */
+	unsigned int ifindex;   /* 0: none (unreachable) */
+	unsigned int table;     /* RT_TABLE_MAIN ... */
+	unsigned char type;     /* RTN_UNICAST, RTN_UNREACHABLE ... */
+	unsigned char scope;    /* RT_SCOPE_LINK, RT_SCOPE_UNIVERSE ... */
+	unsigned char protocol; /* RTPROT_STATIC ... */
+	unsigned int metric;
+};
+
+int route_add(struct nl *nl, const struct route *route);    /* NLM_F_CREATE|NLM_F_EXCL: -EEXIST */
+int route_delete(struct nl *nl, const struct route *route); /* -ESRCH */
+/* All tables of one family (AF_INET or AF_INET6). A multipath route is one call per hop. */
+int route_each(struct nl *nl, int family, int (*each)(const struct route *route, void *arg), void *arg);
+
+/* A permanent neighbour (NUD_PERMANENT); replaces one that is there. */
+int neigh_set(struct nl *nl, unsigned int ifindex, const struct nsbpf_addr *addr, const unsigned char mac[6]);
+
+/* 1 if there is any tc filter in the device's clsact qdisc, 0 if there is none (or no such qdisc). */
+int filter_any(struct nl *nl, unsigned int ifindex);
+
+/* A socket that has a local port: TCP sockets in LISTEN, or bound UDP sockets, connected ones too. */
+struct host_socket {
+	struct nsbpf_addr addr; /* all zero for 0.0.0.0 and for [::] */
+	bool v6only;            /* an AF_INET6 socket that does not serve IPv4 */
+	unsigned short port;    /* host order */
+	unsigned int inode;     /* as in /proc/PID/fd: socket:[inode] */
+};
+
+/* Sockets of the caller's network namespace (NETLINK_SOCK_DIAG), both families; proto is IPPROTO_TCP or IPPROTO_UDP. */
+int host_socket_each(int proto, int (*each)(const struct host_socket *socket, void *arg), void *arg);
+/* "pid 812 (python3)", from /proc; 0, or -ENOENT if no process that can be seen has it. */
+int host_socket_holder(unsigned int inode, char *text, size_t size);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Addresses of devices, and permanent neighbours. */
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+
+#include "nl_internal.h"
+
+struct listing {
+	int (*each)(const struct link_addr *addr, void *arg);
+	void *arg;
+};
+
+int addr_add(struct nl *nl, const struct link_addr *addr, bool noprefixroute)
+{
+	union nl_request request;
+	struct ifaddrmsg *info;
+
+	info = nl_request_start(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*info));
+	info->ifa_family = nl_family(&addr->addr);
+	info->ifa_prefixlen = addr->prefix;
+	info->ifa_scope = addr->scope;
+	info->ifa_index = addr->ifindex;
+	nl_put_addr(&request, IFA_LOCAL, &addr->addr);
+	nl_put_addr(&request, IFA_ADDRESS, &addr->addr);
+	mnl_attr_put_u32(&request.header, IFA_FLAGS, addr->flags | (noprefixroute ? IFA_F_NOPREFIXROUTE : 0));
+	return nl_talk(nl, &request, NULL, NULL);
+}
+
+static int addr_message(const struct nlmsghdr *message, void *arg)
+{
+	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
+	const struct nlattr *attrs[IFA_MAX + 1];
+	const struct listing *listing = arg;
+	struct link_addr addr = {
+		.ifindex = info->ifa_index,
+		.prefix = info->ifa_prefixlen,
+		.scope = info->ifa_scope,
+		.flags = info->ifa_flags,
+	};
+
+	if (info->ifa_family != AF_INET && info->ifa_family != AF_INET6)
+		return 0;
+	nl_message_attrs(message, sizeof(*info), attrs, IFA_MAX);
+	/* With a peer (point-to-point), IFA_ADDRESS is the peer's; without one, IPv6 has no IFA_LOCAL. */
+	addr.addr = nl_attr_addr(attrs[IFA_LOCAL] ? attrs[IFA_LOCAL] : attrs[IFA_ADDRESS]);
+	if (attrs[IFA_FLAGS])
+		addr.flags = mnl_attr_get_u32(attrs[IFA_FLAGS]); /* ifa_flags has the low 8 bits only */
+	return listing->each(&addr, listing->arg);
+}
+
+int addr_each(struct nl *nl, int (*each)(const struct link_addr *addr, void *arg), void *arg)
+{
+	struct listing listing = { each, arg };
+	union nl_request request;
+
+	nl_request_start(&request, RTM_GETADDR, NLM_F_DUMP, sizeof(struct ifaddrmsg));
+	return nl_talk(nl, &request, addr_message, &listing);
+}
+
+int neigh_set(struct nl *nl, unsigned int ifindex, const struct nsbpf_addr *addr, const unsigned char mac[6])
+{
+	union nl_request request;
+	struct ndmsg *info;
+
+	info = nl_request_start(&request, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sizeof(*info));
+	info->ndm_family = nl_family(addr);
+	info->ndm_ifindex = ifindex;
+	info->ndm_state = NUD_PERMANENT;
+	nl_put_addr(&request, NDA_DST, addr);
+	mnl_attr_put(&request.header, NDA_LLADDR, 6, mac);
+	return nl_talk(nl, &request, NULL, NULL);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Filters of a clsact qdisc: is any left? */
+#include <errno.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+
+#include "nl_internal.h"
+
+static int found(const struct nlmsghdr *message, void *arg)
+{
+	(void)message, (void)arg;
+	return 1;
+}
+
+static int filter_on(struct nl *nl, unsigned int ifindex, unsigned int minor)
+{
+	union nl_request request;
+	struct tcmsg *info = nl_request_start(&request, RTM_GETTFILTER, NLM_F_DUMP, sizeof(*info));
+
+	info->tcm_family = AF_UNSPEC;
+	info->tcm_ifindex = ifindex;
+	info->tcm_parent = TC_H_MAKE(TC_H_CLSACT, minor);
+	return nl_talk(nl, &request, found, NULL);
+}
+
+int filter_any(struct nl *nl, unsigned int ifindex)
+{
+	int ret = filter_on(nl, ifindex, TC_H_MIN_INGRESS);
+
+	return ret ? ret : filter_on(nl, ifindex, TC_H_MIN_EGRESS);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Brings the datapath's view of the host up to date. */
+#include "refresh.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "addr.h"
+#include "cleanup.h"
+#include "uplinks.h"
+
+void nat_port_ranges(unsigned int local_first, unsigned int local_last, struct port_range ranges[2])
+{
+	static const struct port_range empty = { 1, 0 };
+
+	ranges[0] = ranges[1] = empty;
+	if (local_first > 1024)
+		ranges[0] = (struct port_range){ 1024, local_first - 1 };
+	if (local_last < 65535)
+		ranges[1] = (struct port_range){ local_last < 1024 ? 1024 : local_last + 1, 65535 };
+	if (local_first <= 1024 && local_last >= 65535)
+		ranges[0] = (struct port_range){ 1024, 65535 };
+}
+
+static int refresh_settings(struct host *host, struct error *err)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	struct settings settings, updated;
+	unsigned int first, last;
+	__u32 zero = 0;
+
+	if (!f || fscanf(f, "%u %u", &first, &last) != 2)
+		return fail(err, EXIT_SYSTEM, "cannot read net.ipv4.ip_local_port_range");
+	if (host_settings(host, &settings))
+		return fail(err, EXIT_SYSTEM, "cannot read the settings: %s", strerror(errno));
+	updated = settings;
+	nat_port_ranges(first, last, updated.nat_ports);
+	if (memcmp(&settings, &updated, sizeof(settings)) &&
+	    bpf_map_update_elem(host->maps[MAP_SETTINGS], &zero, &updated, BPF_ANY))
+		return fail(err, EXIT_SYSTEM, "cannot write the settings: %s", strerror(errno));
+	return 0;
+}
+
+/* Every address once: the gateway's is on each host veth. */
+struct address_set {
+	struct nsbpf_addr addrs[NSBPF_MAX_HOST_ADDRESSES];
+	unsigned int count;
+};
+
+static bool address_in(const struct address_set *set, const struct nsbpf_addr *addr)
+{
+	for (unsigned int i = 0; i < set->count; i++)
+		if (addr_equal(&set->addrs[i], addr))
+			return true;
+	return false;
+}
+
+static int address_collect(const struct link_addr *addr, void *arg)
+{
+	struct address_set *set = arg;
+
+	if (address_in(set, &addr->addr))
+		return 0;
+	if (set->count == NSBPF_MAX_HOST_ADDRESSES)
+		return -ENOSPC;
+	set->addrs[set->count++] = addr->addr;
+	return 0;
+}
+
+static int addresses_delete_others(int map, const struct address_set *set)
+{
+	struct nsbpf_addr kept, next, *previous = NULL;
+
+	while (!bpf_map_get_next_key(map, previous, &next)) {
+		if (address_in(set, &next)) {
+			/* The walk goes on from a key that stays: from a deleted one it would start again. */
+			kept = next;
+			previous = &kept;
+		} else if (bpf_map_delete_elem(map, &next)) {
+			return -errno;
+		}
+	}
+	return 0;
+}
+
+static int addresses_add(int map, const struct address_set *set)
+{
+	__u8 present = 1;
+
+	for (unsigned int i = 0; i < set->count; i++)
+		if (bpf_map_update_elem(map, &set->addrs[i], &present, BPF_ANY))
+			return -errno;
+	return 0;
+}
+
+static int refresh_addresses(struct host *host, struct error *err)
+{
+	_cleanup_free_ struct address_set *set = calloc(1, sizeof(*set));
+	int map = host->maps[MAP_HOST_ADDRESSES];
+	int ret;
+
+	if (!set)
+		return fail(err, EXIT_SYSTEM, "out of memory");
+	ret = addr_each(host->nl, address_collect, set);
+	if (!ret)
+		ret = addresses_delete_others(map, set);
+	if (!ret)
+		ret = addresses_add(map, set);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot bring the host's addresses up to date: %s", strerror(-ret));
+	return 0;
+}
+
+int refresh(struct host *host, struct error *err)
+{
+	return refresh_settings(host, err) || refresh_addresses(host, err) || uplinks_refresh(host, err) ? -1 : 0;
+}

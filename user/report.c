@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The one place that prints errors and JSON. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "command.h"
+
+bool json_output;
+
+int report(const struct error *err)
+{
+	if (json_output) {
+		json_t *json = json_pack("{s:{s:i,s:s}}", "error", "code", err->code, "text", err->text);
+
+		json_dumpf(json, stderr, JSON_COMPACT);
+		fputc('\n', stderr);
+		json_decref(json);
+	} else {
+		fprintf(stderr, "nsbpf: %s\n", err->text);
+	}
+	return err->code;
+}
+
+int report_usage(const char *fmt, ...)
+{
+	char text[sizeof(((struct error *)0)->text)];
+	struct error err;
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	fail(&err, EXIT_USAGE, "%s", text);
+	return report(&err);
+}
+
+int report_unchanged(void)
+{
+	puts("unchanged");
+	return EXIT_DONE;
+}
+
+int report_json(json_t *json)
+{
+	int ret = !json || json_dumpf(json, stdout, isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT);
+
+	json_decref(json);
+	if (ret || putchar('\n') == EOF || fflush(stdout))
+		return report(&(struct error){ EXIT_SYSTEM, "cannot write the listing" });
+	return EXIT_DONE;
+}

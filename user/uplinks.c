@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Finding, attaching and listing uplinks. */
+#include "uplinks.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/if_arp.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+#include "addr.h"
+#include "datapath.h"
+
+int uplink_each(const struct host *host, int (*each)(__u32 ifindex, const struct uplink *uplink, void *arg), void *arg)
+{
+	int map = host->maps[MAP_UPLINKS], ret = 0;
+	__u32 keys[NSBPF_MAX_UPLINKS], key, *previous = NULL;
+	unsigned int count = 0;
+	struct uplink uplink;
+
+	/* The keys first: each() may delete. */
+	while (count < NSBPF_MAX_UPLINKS && !bpf_map_get_next_key(map, previous, &key)) {
+		keys[count++] = key;
+		previous = &keys[count - 1];
+	}
+	for (unsigned int i = 0; i < count && !ret; i++)
+		if (!bpf_map_lookup_elem(map, &keys[i], &uplink))
+			ret = each(keys[i], &uplink, arg);
+	return ret;
+}
+
+static int write_uplink(const struct host *host, __u32 ifindex, const struct uplink *uplink, struct error *err)
+{
+	if (bpf_map_update_elem(host->maps[MAP_UPLINKS], &ifindex, uplink, BPF_ANY))
+		return fail(err, EXIT_SYSTEM, "cannot note uplink %s: %s", uplink->name, strerror(errno));
+	return 0;
+}
+
+/* The record comes first, so that whatever is attached is known even if we are killed in between. */
+static int attach(struct host *host, const struct link *link, __u32 flags, struct error *err)
+{
+	struct uplink uplink = { .flags = flags };
+	bool made_qdisc;
+
+	strcpy(uplink.name, link->name);
+	if (write_uplink(host, link->ifindex, &uplink, err))
+		return -1;
+	if (datapath_attach(host, link->ifindex, HOOK_FROM_UPLINK, &made_qdisc, err)) {
+		bpf_map_delete_elem(host->maps[MAP_UPLINKS], &link->ifindex);
+		return -1;
+	}
+	if (!made_qdisc)
+		return 0;
+	uplink.flags |= UPLINK_CLSACT_QDISC;
+	return write_uplink(host, link->ifindex, &uplink, err);
+}
+
+static int detach(struct host *host, __u32 ifindex, const struct uplink *uplink, struct error *err)
+{
+	int ret = datapath_detach(host, ifindex, HOOK_FROM_UPLINK, uplink->flags & UPLINK_CLSACT_QDISC);
+
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot detach from uplink %s: %s", uplink->name, strerror(-ret));
+	bpf_map_delete_elem(host->maps[MAP_UPLINKS], &ifindex);
+	return 0;
+}
+
+/* What can carry Ethernet frames to the outside: not lo, not our own host veths. */
+static bool can_be_uplink(const struct link *link)
+{
+	unsigned int slot = link->ifindex - NSBPF_IFINDEX_BASE;
+
+	return link->type == ARPHRD_ETHER && !(link->flags & IFF_LOOPBACK) && slot >= NSBPF_MAX_ENDPOINTS;
+}
+
+struct refreshing {
+	struct host *host;
+	struct error *err;
+};
+
+static int attach_default_route(const struct route *route, void *arg)
+{
+	struct refreshing *r = arg;
+	struct uplink uplink;
+	struct link link;
+
+	if (route->prefix || route->type != RTN_UNICAST || !route->ifindex)
+		return 0;
+	if (!bpf_map_lookup_elem(r->host->maps[MAP_UPLINKS], &route->ifindex, &uplink))
+		return 0;
+	if (link_get_index(r->host->nl, route->ifindex, &link) || !can_be_uplink(&link))
+		return 0;
+	return attach(r->host, &link, 0, r->err);
+}
+
+static int forget_if_gone(__u32 ifindex, const struct uplink *uplink, void *arg)
+{
+	struct refreshing *r = arg;
+	struct link link;
+
+	if (link_get_index(r->host->nl, ifindex, &link) != -ENODEV)
+		return 0;
+	return detach(r->host, ifindex, uplink, r->err);
+}
+
+/* A primary global address, for kernels whose FIB does not tell which one the host would use. */
+static int note_address(const struct link_addr *addr, void *arg)
+{
+	struct refreshing *r = arg;
+	struct uplink uplink;
+
+	if (!addr_is4(&addr->addr) || addr->scope != RT_SCOPE_UNIVERSE || addr->flags & IFA_F_SECONDARY ||
+	    bpf_map_lookup_elem(r->host->maps[MAP_UPLINKS], &addr->ifindex, &uplink) ||
+	    uplink.addr4 == addr_to4(&addr->addr))
+		return 0;
+	uplink.addr4 = addr_to4(&addr->addr);
+	return write_uplink(r->host, addr->ifindex, &uplink, r->err);
+}
+
+int uplinks_refresh(struct host *host, struct error *err)
+{
+	struct refreshing r = { host, err };
+	int ret;
+
+	/* Our own failures are -1 and in err already, those of the listing are -errno. */
+	ret = uplink_each(host, forget_if_gone, &r);
+	if (ret)
+		return -1;
+	ret = route_each(host->nl, AF_INET, attach_default_route, &r);
+	if (!ret)
+		ret = addr_each(host->nl, note_address, &r);
+	if (ret && ret != -1)
+		return fail(err, EXIT_SYSTEM, "cannot list routes and addresses: %s", strerror(-ret));
+	return ret;
+}
+
+int uplink_add(struct host *host, const char *name, struct error *err)
+{
+	struct refreshing r = { host, err };
+	struct uplink uplink;
+	struct link link;
+	int ret;
+
+	if (strlen(name) >= IFNAMSIZ || link_get(host->nl, name, &link))
+		return fail(err, EXIT_MISSING, "no device %s on this host", name);
+	if (!can_be_uplink(&link))
+		return fail(err, EXIT_SYSTEM, "%s cannot be an uplink: %s", name,
+			    link.type == ARPHRD_ETHER ? "it is a host veth of nsbpf" : "it is no Ethernet device");
+	if (!bpf_map_lookup_elem(host->maps[MAP_UPLINKS], &link.ifindex, &uplink)) {
+		if (uplink.flags & UPLINK_NAMED)
+			return 0;
+		uplink.flags |= UPLINK_NAMED;
+		return write_uplink(host, link.ifindex, &uplink, err) ? -1 : 1;
+	}
+	if (attach(host, &link, UPLINK_NAMED, err))
+		return -1;
+	ret = addr_each(host->nl, note_address, &r);
+	if (ret && ret != -1)
+		return fail(err, EXIT_SYSTEM, "cannot list addresses: %s", strerror(-ret));
+	return ret ? -1 : 1;
+}
+
+struct by_name {
+	const char *name;
+	__u32 ifindex;
+	struct uplink uplink;
+};
+
+static int match_name(__u32 ifindex, const struct uplink *uplink, void *arg)
+{
+	struct by_name *wanted = arg;
+
+	if (strcmp(uplink->name, wanted->name))
+		return 0;
+	wanted->ifindex = ifindex;
+	wanted->uplink = *uplink;
+	return 1;
+}
+
+int uplink_delete(struct host *host, const char *name, struct error *err)
+{
+	struct by_name wanted = { .name = name };
+
+	if (!uplink_each(host, match_name, &wanted))
+		return 0;
+	return detach(host, wanted.ifindex, &wanted.uplink, err) ? -1 : 1;
+}
+
+static int detach_one(__u32 ifindex, const struct uplink *uplink, void *arg)
+{
+	struct refreshing *r = arg;
+
+	return detach(r->host, ifindex, uplink, r->err);
+}
+
+int uplinks_delete_all(struct host *host, struct error *err)
+{
+	struct refreshing r = { host, err };
+
+	return uplink_each(host, detach_one, &r);
+}
+
+struct smallest {
+	const struct host *host;
+	unsigned int mtu;
+};
+
+static int smaller_mtu(__u32 ifindex, const struct uplink *uplink, void *arg)
+{
+	struct smallest *smallest = arg;
+	struct link link;
+
+	(void)uplink;
+	if (!link_get_index(smallest->host->nl, ifindex, &link) && (!smallest->mtu || link.mtu < smallest->mtu))
+		smallest->mtu = link.mtu;
+	return 0;
+}
+
+unsigned int uplinks_mtu(const struct host *host)
+{
+	struct smallest smallest = { .host = host };
+
+	uplink_each(host, smaller_mtu, &smallest);
+	return smallest.mtu ? smallest.mtu : 1500;
+}
+
+bool uplinks_exist(const struct host *host)
+{
+	__u32 key;
+
+	return !bpf_map_get_next_key(host->maps[MAP_UPLINKS], NULL, &key);
+}
