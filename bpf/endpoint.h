@@ -119,8 +119,10 @@ static __always_inline enum verdict source_validate(struct __sk_buff *skb, struc
 		return drop(p, DROP_SPOOFED_MAC);
 	if (addr_get4(&p->tuple.saddr) != ep->addr4)
 		return drop(p, DROP_SPOOFED_IP);
-	if (eth->h_dest[0] & 1)
+	if (eth->h_dest[0] & 1 || addr_is_multicast(&p->tuple.daddr))
 		return drop(p, DROP_MULTICAST);
+	if (addr_is_loopback(&p->tuple.daddr))
+		return drop(p, DROP_MARTIAN);
 	return VERDICT_CONTINUE;
 }
 

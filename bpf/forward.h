@@ -60,6 +60,7 @@ static __noinline enum verdict conn_route(struct __sk_buff *skb, struct packet *
 		return drop(p, DROP_NOT_UPLINK);
 	c->nexthop = route.nexthop;
 	c->oif = route.oif;
+	c->mtu = route.mtu;
 	c->routed = now;
 	return VERDICT_CONTINUE;
 }
@@ -77,6 +78,8 @@ static __always_inline enum verdict conn_forward(struct __sk_buff *skb, struct p
 		if (v != VERDICT_CONTINUE)
 			return v;
 	}
+	if (!c->target && !packet_fits(skb, p, c->mtu))
+		return drop(p, DROP_TOO_BIG);
 	tcp_track(p, c);
 	conn_touch(skb, c, now);
 	if (p->first_fragment)

@@ -92,18 +92,24 @@ static __always_inline enum verdict may_masquerade(struct packet *p)
 	return drop(p, DROP_PROTOCOL);
 }
 
-/* No connection knows this packet: where does it want to go? VERDICT_CONTINUE: now there is one. */
-static __noinline enum verdict from_endpoint_new(struct __sk_buff *skb, struct packet *p, const struct network *net)
+/*
+ * No connection knows this packet: where does it want to go? VERDICT_CONTINUE: now there is one. Not static: so the
+ * verifier looks at it once, and not after each way that the parser may have taken.
+ */
+__noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 network)
 {
+	struct network *net = network_get(network);
 	struct route route = {};
 	struct mapping *m;
 	enum verdict v;
 
+	if (!p || !net)
+		return VERDICT_PASS;
 	v = route_lookup(skb, p, skb->ifindex, &p->tuple, &route);
 	if (v != VERDICT_CONTINUE)
 		return v;
 	if (route.local) {
-		m = mapping_wants(p) ? mapping_lookup(p->tuple.proto, &p->tuple.daddr, p->tuple.dport) : NULL;
+		m = mapping_wants(p) && !is_broadcast(&p->tuple.daddr) ? mapping_lookup(p->tuple.proto, &p->tuple.daddr, p->tuple.dport) : NULL;
 		return m ? open_hairpin(skb, p, m) : VERDICT_PASS;
 	}
 	if (endpoint_slot(route.oif))
@@ -136,7 +142,7 @@ static __always_inline enum verdict from_endpoint_ipv4(struct __sk_buff *skb, st
 		fragment_resolve(p);
 	c = conn_lookup(&p->tuple);
 	if (!c) {
-		v = from_endpoint_new(skb, p, net);
+		v = from_endpoint_new(skb, p, ep->network);
 		if (v != VERDICT_CONTINUE)
 			return v;
 		c = conn_lookup(&p->tuple);

@@ -33,6 +33,8 @@ static __always_inline enum verdict open_exposed(struct __sk_buff *skb, struct p
 	if (!route_is_local(skb, p, target->ifindex))
 		return VERDICT_PASS;
 	p->endpoint = m->endpoint;
+	if (bpf_map_lookup_elem(&addresses, &p->tuple.saddr))
+		return drop(p, DROP_SPOOFED_IP);
 	if (!mapping_allows(m, &p->tuple.saddr))
 		return drop(p, DROP_SOURCE);
 	plan.xlat = p->tuple;
@@ -46,15 +48,21 @@ static __always_inline enum verdict open_exposed(struct __sk_buff *skb, struct p
 	return conn_insert_original(p, &plan);
 }
 
-/* No connection knows this packet. VERDICT_CONTINUE: now there is one. */
-static __noinline enum verdict from_uplink_new(struct __sk_buff *skb, struct packet *p)
+/* No connection knows this packet. VERDICT_CONTINUE: now there is one. Not static for the reason in from_endpoint_new(). */
+__noinline int from_uplink_new(struct __sk_buff *skb, struct packet *p)
 {
 	struct mapping *m;
 
-	if (!mapping_wants(p) || addr_is_loopback(&p->tuple.daddr))
+	if (!p || !mapping_wants(p) || addr_is_loopback(&p->tuple.daddr))
 		return VERDICT_PASS;
 	m = mapping_lookup(p->tuple.proto, &p->tuple.daddr, p->tuple.dport);
 	return m ? open_exposed(skb, p, m) : VERDICT_PASS;
+}
+
+/* Or a tuple that only endpoints send, because a stranger on the uplink makes believe to be one of them? */
+static __always_inline bool is_from_outside(const struct conn *c)
+{
+	return c->target && (c->flags & (CONN_SNAT | CONN_DNAT)) != (CONN_SNAT | CONN_DNAT);
 }
 
 static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, struct packet *p)
@@ -77,8 +85,7 @@ static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, st
 			return v;
 		c = conn_lookup(&p->tuple);
 	}
-	/* A tuple of the endpoints' side: a stranger on the uplink makes believe to be one of them. */
-	if (c && !c->target)
+	if (c && !is_from_outside(c))
 		return VERDICT_PASS;
 	return conn_forward(skb, p, c);
 }

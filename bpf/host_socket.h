@@ -15,7 +15,12 @@ struct socket_address {
 
 static __always_inline bool host_has_address(const struct nsbpf_addr *addr)
 {
-	return addr_is_loopback(addr) || bpf_map_lookup_elem(&host_addresses, addr);
+	__u8 *kind;
+
+	if (addr_is_loopback(addr))
+		return true;
+	kind = bpf_map_lookup_elem(&host_addresses, addr);
+	return kind && *kind == HOST_ADDRESS_LOCAL;
 }
 
 /* Other namespaces' sockets run through these hooks as well: they hang on the cgroup root. */

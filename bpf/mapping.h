@@ -32,29 +32,42 @@ static long mapping_search_step(__attribute__((unused)) __u32 step, struct mappi
 	return 0;
 }
 
-/* The mapping for exactly this host address (all zero: for "any"). `port` in host order. */
-static __always_inline struct mapping *mapping_find(__u8 proto, const struct nsbpf_addr *addr, __u16 port)
+/*
+ * One more than the index of the mapping for exactly this host address (all zero: for "any"), or 0. `port` in host order.
+ * Not static: the verifier looks at it once, and not at each place that calls it.
+ */
+__noinline __u32 mapping_search(const struct nsbpf_addr *addr, __u8 proto, __u16 port)
 {
-	struct mapping_search search = { .addr = addr, .port = port, .proto = proto };
+	struct mapping_search search = { .port = port, .proto = proto };
 	struct settings *s = settings_get();
+	struct nsbpf_addr wanted;
 	struct mapping *m;
 	__u32 table, index;
 
-	if (!s)
-		return NULL;
+	if (!s || !addr)
+		return 0;
+	wanted = *addr;
+	search.addr = &wanted;
 	table = *(volatile __u32 *)&s->mappings;
 	search.base = table & NSBPF_MAPPINGS_HALF ? NSBPF_MAX_MAPPINGS : 0;
 	search.high = table & NSBPF_MAPPINGS_COUNT;
 	if (!search.high)
-		return NULL;
+		return 0;
 	bpf_loop(MAPPING_SEARCH_STEPS, mapping_search_step, &search, 0);
 	if (!search.low)
-		return NULL;
+		return 0;
 	index = search.base + search.low - 1;
 	m = bpf_map_lookup_elem(&mappings, &index);
 	if (!m || m->proto != proto || port > m->last || !addr_equal(&m->addr, addr))
-		return NULL;
-	return m;
+		return 0;
+	return index + 1;
+}
+
+static __always_inline struct mapping *mapping_find(__u8 proto, const struct nsbpf_addr *addr, __u16 port)
+{
+	__u32 index = mapping_search(addr, proto, port) - 1;
+
+	return bpf_map_lookup_elem(&mappings, &index);
 }
 
 /* The mapping that serves this host address and port: its own before one for any address. */

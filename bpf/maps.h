@@ -51,7 +51,8 @@ struct {
 	__type(value, struct mapping);
 } mappings SEC(".maps");
 
-/* The host's own addresses, for the socket hooks, which have no FIB to ask. */
+/* Local and broadcast addresses (enum host_address): for the socket hooks, which have no FIB to ask, and because the FIB
+ * does not tell the two apart. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -38,8 +38,10 @@ struct packet {
 	struct tuple tuple;
 	__u32 endpoint; /* slot of the sender, 0 if it came from an uplink */
 	int action;
+	__u16 length; /* of the IP datagram */
 	__u16 l4; /* offset of the L4 header in the frame */
 	__u8 kind; /* enum l4_kind */
+	__u8 l4_length; /* of its header */
 	__u8 tcp_flags; /* byte 13 of the TCP header */
 	__u8 ttl;
 	__u8 tos;

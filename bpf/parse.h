@@ -22,6 +22,7 @@ static __always_inline enum verdict parse_tcp(struct __sk_buff *skb, struct pack
 	p->tuple.sport = tcp->source;
 	p->tuple.dport = tcp->dest;
 	p->tcp_flags = ((__u8 *)tcp)[13];
+	p->l4_length = tcp->doff * 4;
 	return VERDICT_CONTINUE;
 }
 
@@ -34,6 +35,7 @@ static __always_inline enum verdict parse_udp(struct __sk_buff *skb, struct pack
 	p->kind = L4_PORTS;
 	p->tuple.sport = udp->source;
 	p->tuple.dport = udp->dest;
+	p->l4_length = sizeof(*udp);
 	return VERDICT_CONTINUE;
 }
 
@@ -103,6 +105,7 @@ static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct pac
 	addr_set4(&p->tuple.saddr, ip->saddr);
 	addr_set4(&p->tuple.daddr, ip->daddr);
 	p->tuple.proto = ip->protocol;
+	p->length = total;
 	p->ttl = ip->ttl;
 	p->tos = ip->tos;
 	p->l4 = ETH_HLEN + header;

@@ -7,7 +7,8 @@ struct route {
 	struct nsbpf_addr nexthop;
 	struct nsbpf_addr prefsrc; /* the address that the host itself would use; all zero if the FIB can't tell */
 	__u32 oif;
-	bool local; /* an address of the host */
+	__u16 mtu;  /* 0 where the FIB does not say */
+	bool local; /* an address of the host, or a broadcast address */
 };
 
 /*
@@ -24,6 +25,7 @@ static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct p
 		.sport = tuple->sport,
 		.dport = tuple->dport,
 		.tos = p->tos & 0x1c, /* the kernel's IPTOS_RT_MASK */
+		.tot_len = 1,	      /* so that it tells the route's MTU: packet_fits() compares */
 		.ipv4_src = addr_get4(&tuple->saddr),
 		.ipv4_dst = addr_get4(&tuple->daddr),
 		.ifindex = iif,
@@ -39,13 +41,13 @@ static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct p
 
 	switch (bpf_fib_lookup(skb, &fib, sizeof(fib), flags)) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
-	case BPF_FIB_LKUP_RET_NO_NEIGH: /* bpf_redirect_neigh() asks for the neighbour */
+		route->mtu = fib.mtu_result;
+		break;
+	case BPF_FIB_LKUP_RET_NO_NEIGH: /* bpf_redirect_neigh() asks for the neighbour; no MTU is told */
 		break;
 	case BPF_FIB_LKUP_RET_NOT_FWDED:
 		route->local = true;
 		return VERDICT_CONTINUE;
-	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
-		return drop(p, DROP_TOO_BIG);
 	default:
 		return drop(p, DROP_NO_ROUTE);
 	}
@@ -60,12 +62,31 @@ static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct p
 	return VERDICT_CONTINUE;
 }
 
-/* Is this address the host's own? */
+/* The FIB says "not forwarded" of broadcast addresses as well (RFC 1122 3.3.6: not to be taken for an own one). */
+static __always_inline bool is_broadcast(const struct nsbpf_addr *addr)
+{
+	__u8 *kind = bpf_map_lookup_elem(&host_addresses, addr);
+
+	return kind && *kind == HOST_ADDRESS_BROADCAST;
+}
+
+/* Is the packet's destination an address of the host? */
 static __always_inline bool route_is_local(struct __sk_buff *skb, struct packet *p, __u32 iif)
 {
 	struct route route = {};
 
-	return route_lookup(skb, p, iif, &p->tuple, &route) == VERDICT_CONTINUE && route.local;
+	return !is_broadcast(&p->tuple.daddr) && route_lookup(skb, p, iif, &p->tuple, &route) == VERDICT_CONTINUE &&
+	       route.local;
+}
+
+/* GSO packets are measured by what they will be cut into. */
+static __always_inline bool packet_fits(struct __sk_buff *skb, const struct packet *p, __u16 mtu)
+{
+	__u32 segment = skb->gso_size, length = p->length;
+
+	if (segment)
+		length = p->l4 - ETH_HLEN + p->l4_length + segment;
+	return !mtu || length <= mtu;
 }
 
 #endif

@@ -28,6 +28,12 @@ static __always_inline bool addr_is_loopback(const struct nsbpf_addr *addr)
 	return !addr->words[0] && !addr->words[1] && !addr->words[2] && addr->words[3] == bpf_htonl(1);
 }
 
+/* 224.0.0.0/4 and 255.255.255.255 */
+static __always_inline bool addr_is_multicast(const struct nsbpf_addr *addr)
+{
+	return addr_is4(addr) ? addr->bytes[12] >> 4 == 14 || !~addr_get4(addr) : addr->bytes[0] == 0xff;
+}
+
 static __always_inline bool addr_equal(const struct nsbpf_addr *a, const struct nsbpf_addr *b)
 {
 	return a->words[0] == b->words[0] && a->words[1] == b->words[1] && a->words[2] == b->words[2] &&

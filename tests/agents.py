@@ -14,6 +14,7 @@ import threading
 
 SOL_PACKET = 263
 PACKET_AUXDATA = 8
+IP_PKTINFO = 8
 TP_STATUS_CSUMNOTREADY = 1 << 3
 ETH_P_ALL = 3
 
@@ -58,17 +59,22 @@ def tcp_echo(address, port):
 
 
 def udp_echo(address, port):
+    """Answers from the address that was asked, which a socket bound to 0.0.0.0 does not do of itself."""
     sock = socket.socket(family(address), socket.SOCK_DGRAM)
+    sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
     sock.bind((address, int(port)))
     say(ready=sock.getsockname()[1])
     while True:
         try:
-            data, peer = sock.recvfrom(65535)
+            data, control, _, peer = sock.recvmsg(65535, 64)
         except OSError:  # an ICMP error about an earlier answer
             continue
-        seen = tell(sock.getsockname(), peer, data)
+        asked = [value[8:12] for level, kind, value in control if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO)]
+        local = (socket.inet_ntoa(asked[0]) if asked else sock.getsockname()[0], sock.getsockname()[1])
+        seen = tell(local, peer, data)
         say(**seen)
-        sock.sendto(json.dumps(seen).encode(), peer)
+        source = [(socket.IPPROTO_IP, IP_PKTINFO, bytes(4) + asked[0] + bytes(4))] if asked else []
+        sock.sendmsg([json.dumps(seen).encode()], source, 0, peer)
 
 
 def web(address, port):

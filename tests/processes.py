@@ -32,7 +32,8 @@ def run(*command, check=True, timeout=60, **more):
     more.setdefault("stdin", subprocess.DEVNULL if "input" not in more else None)
     if more["stdin"] is None:
         del more["stdin"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout, **more)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout,
+                          errors="surrogateescape", **more)
     if check and done.returncode:
         raise AssertionError(f"exit code {done.returncode} of: {' '.join(command)}\n{done.stdout}{done.stderr}")
     return done

@@ -7,12 +7,13 @@
 #include "command.h"
 #include "endpoints.h"
 #include "networks.h"
+#include "teardown.h"
 #include "uplinks.h"
 
 /* "host", "none", or addresses with commas between them. */
 static int parse_dns(const char *text, struct endpoint_spec *spec)
 {
-	char copy[1024], *save, *word;
+	char copy[1024], *rest, *word;
 
 	spec->dns = DNS_HOST;
 	if (!text || !strcmp(text, "host"))
@@ -24,15 +25,15 @@ static int parse_dns(const char *text, struct endpoint_spec *spec)
 	if (strlen(text) >= sizeof(copy) || !*text)
 		return report_usage("--dns %s: addresses, host or none is wanted", text);
 	strcpy(copy, text);
-	for (word = strtok_r(copy, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+	for (rest = copy; (word = strsep(&rest, ","));) {
 		struct resolvers *r = &spec->resolvers;
 
 		if (r->nservers == RESOLV_MAX_SERVERS)
 			return report_usage("--dns takes %d addresses at most", RESOLV_MAX_SERVERS);
 		if (addr_parse(word, &r->servers[r->nservers++]))
-			return report_usage("--dns %s: not an address", word);
+			return report_usage("--dns %s: '%s' is not an address", text, word);
 	}
-	return spec->resolvers.nservers ? 0 : report_usage("--dns %s: not an address", text);
+	return 0;
 }
 
 static void format_dns(const struct endpoint_spec *spec, const struct endpoint *endpoint, char *text, size_t size)
@@ -81,7 +82,7 @@ static int run(struct endpoint_spec *spec)
 		code = report(&err);
 	else
 		code = ret ? print_result(&host, spec, &endpoint) : report_unchanged();
-	host_close(&host);
+	host_finish(&host, ret < 0);
 	return code;
 }
 
@@ -103,8 +104,10 @@ int cmd_add(int argc, char **argv)
 	if (argc != 2)
 		return report_usage("add takes one name (`nsbpf help add`)");
 	if (name_check(argv[1]))
-		return report_usage("%s is no name: 1 to %d of A-Z a-z 0-9 _ . -, not beginning with -", argv[1],
+		return report_usage("'%s' is no name: 1 to %d of A-Z a-z 0-9 _ . -, not beginning with -", argv[1],
 				    NSBPF_NAME_MAX);
+	if (network && name_check(network))
+		return report_usage("--network '%s' is no name", network);
 	spec.name = argv[1];
 	spec.network = network;
 	if (ip) {

@@ -18,7 +18,7 @@ int cmd_del(int argc, char **argv)
 	if (argc != 2)
 		return report_usage("del takes one name (`nsbpf help del`)");
 	if (name_check(argv[1]))
-		return report_usage("%s is no name", argv[1]);
+		return report_usage("'%s' is no name", argv[1]);
 	ret = host_change(&host, &err) ? -1 : endpoint_delete(&host, argv[1], keep, &err);
 	host_close(&host);
 	if (ret < 0)

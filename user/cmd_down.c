@@ -1,44 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* nsbpf down: everything goes, the way it came, in reverse. */
+/* nsbpf down */
 #include <stdio.h>
-#include <unistd.h>
 
 #include "command.h"
-#include "endpoint_internal.h"
-#include "networks.h"
-#include "uplinks.h"
-
-struct taking_down {
-	struct host *host;
-	struct error *err;
-};
-
-/* A namespace that was there before us is there after us. */
-static int remove_endpoint(unsigned int slot, const struct endpoint *endpoint, void *arg)
-{
-	struct taking_down *t = arg;
-	struct endpoint copy = *endpoint;
-
-	return endpoint_remove(t->host, slot, &copy, copy.flags & ENDPOINT_ADOPTED, t->err);
-}
-
-static int remove_network(unsigned int slot, const struct network *network, void *arg)
-{
-	struct taking_down *t = arg;
-
-	(void)slot;
-	return network_delete(t->host, network->name, t->err) < 0 ? -1 : 0;
-}
-
-static int take_down(struct host *host, struct error *err)
-{
-	struct taking_down t = { host, err };
-
-	if (host->running && (endpoint_each(host, remove_endpoint, &t) || network_each(host, remove_network, &t) ||
-			      uplinks_delete_all(host, err)))
-		return -1;
-	return host_stop(host, err);
-}
+#include "teardown.h"
 
 int cmd_down(int argc, char **argv)
 {
@@ -58,7 +23,7 @@ int cmd_down(int argc, char **argv)
 		return report(&err);
 	}
 	was_running = ret || host.running;
-	ret = take_down(&host, &err);
+	ret = host_take_down(&host, &err);
 	host_close(&host);
 	if (ret)
 		return report(&err);

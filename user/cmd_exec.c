@@ -57,7 +57,7 @@ int cmd_exec(int argc, char **argv)
 	if (argc < 3)
 		return report_usage("exec takes a name and a command (`nsbpf help exec`)");
 	if (name_check(argv[1]))
-		return report_usage("%s is no name", argv[1]);
+		return report_usage("'%s' is no name", argv[1]);
 	if (enter(argv[1], &err))
 		return report(&err);
 	return run_command(command);
@@ -84,7 +84,7 @@ int cmd_shell(int argc, char **argv)
 	if (argc != 2)
 		return report_usage("shell takes one name");
 	if (name_check(argv[1]))
-		return report_usage("%s is no name", argv[1]);
+		return report_usage("'%s' is no name", argv[1]);
 	if (enter(argv[1], &err))
 		return report(&err);
 	if (!shell || !*shell)

@@ -6,6 +6,7 @@
 #include "cleanup.h"
 #include "command.h"
 #include "mappings.h"
+#include "teardown.h"
 
 static int parse_sources(const char **texts, struct cidr *sources, unsigned int *count)
 {
@@ -29,7 +30,7 @@ static int parse_words(int argc, char **argv, struct port_spec *spec)
 	if (argc != 3)
 		return report_usage("%s takes a name and ports (`nsbpf help %s`)", argv[0], argv[0]);
 	if (name_check(argv[1]))
-		return report_usage("%s is no name", argv[1]);
+		return report_usage("'%s' is no name", argv[1]);
 	if (port_spec_parse(argv[2], spec, &why))
 		return report_usage("ports %s: %s", argv[2], why);
 	if (!addr_is_any(&spec->addr) && !addr_is4(&spec->addr))
@@ -67,7 +68,7 @@ int cmd_expose(int argc, char **argv)
 		ret = host_start(&host, &err) ? -1 : mapping_add(&host, argv[1], &spec, sources, nsources, &err);
 	if (ret > 0)
 		warn_without_hooks(&host);
-	host_close(&host);
+	host_finish(&host, ret < 0);
 	if (ret < 0)
 		return report(&err);
 	return ret ? EXIT_DONE : report_unchanged();
@@ -83,7 +84,7 @@ int cmd_unexpose(int argc, char **argv)
 	if (parse_options(&argc, argv, NULL) || parse_words(argc, argv, &spec))
 		return EXIT_USAGE;
 	ret = host_change(&host, &err) ? -1 : mapping_delete(&host, argv[1], &spec, &err);
-	host_close(&host);
+	host_finish(&host, ret < 0);
 	if (ret < 0)
 		return report(&err);
 	return ret ? EXIT_DONE : report_unchanged();

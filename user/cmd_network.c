@@ -6,6 +6,7 @@
 #include "command.h"
 #include "listing.h"
 #include "networks.h"
+#include "teardown.h"
 
 struct network_words {
 	const char *subnet, *gateway, *mtu, *isolate;
@@ -59,7 +60,7 @@ static int change(const char *verb, const struct network_spec *spec)
 				     fail(&err, EXIT_MISSING, "no network %s", spec->name);
 	else if (!ret)
 		ret = host.running ? network_delete(&host, spec->name, &err) : 0;
-	host_close(&host);
+	host_finish(&host, ret < 0);
 	if (ret < 0)
 		return report(&err);
 	return ret ? EXIT_DONE : report_unchanged();
@@ -86,7 +87,7 @@ static int change_network(int argc, char **argv)
 	if (argc != 2)
 		return report_usage("network %s takes one name (`nsbpf help network`)", verb);
 	if (name_check(argv[1]))
-		return report_usage("%s is no name: 1 to %d of A-Z a-z 0-9 _ . -, not beginning with -", argv[1],
+		return report_usage("'%s' is no name: 1 to %d of A-Z a-z 0-9 _ . -, not beginning with -", argv[1],
 				    NSBPF_NAME_MAX);
 	if (parse_values(&w, &spec))
 		return EXIT_USAGE;

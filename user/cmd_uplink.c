@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "listing.h"
+#include "teardown.h"
 #include "uplinks.h"
 
 static int change_uplink(int argc, char **argv)
@@ -23,7 +24,7 @@ static int change_uplink(int argc, char **argv)
 		ret = host_start(&host, &err) ? -1 : uplink_add(&host, argv[1], &err);
 	else if (!ret)
 		ret = host.running ? uplink_delete(&host, argv[1], &err) : 0;
-	host_close(&host);
+	host_finish(&host, ret < 0);
 	if (ret < 0)
 		return report(&err);
 	return ret ? EXIT_DONE : report_unchanged();

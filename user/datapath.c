@@ -16,21 +16,24 @@
 #include "netns.h"
 #include "nsbpf.skel.h"
 
-/* libbpf 1.1 and Debian 12's headers are older than TCX (Linux 6.6); the numbers are the kernel's user API. */
+/* libbpf 1.1 and Debian 12's headers are older than TCX (Linux 6.6); the number is the kernel's user API. */
 #define ATTACH_TCX_INGRESS 46
-#define ATTACH_TCX_EGRESS 47
 
 /* One filter of ours on each hook, so handle and priority can be fixed. The priority leaves room before and after. */
 #define CLSACT_HANDLE 1
 #define CLSACT_PRIORITY 0x4e53
 
+/*
+ * Attaching by TCX waits for an RCU grace period, some 10 ms, and so twice that where both sides of a veth are attached:
+ * most of what `add` takes. So the egress side, which is on no connection's way, is always a clsact filter.
+ */
 static const struct hook_info {
 	const char *program;
-	enum bpf_attach_type tcx;
+	enum bpf_attach_type tcx; /* 0: clsact whatever the kernel has */
 	enum bpf_tc_attach_point clsact;
 } hooks[] = {
 	[HOOK_FROM_ENDPOINT] = { "from_endpoint", ATTACH_TCX_INGRESS, BPF_TC_INGRESS },
-	[HOOK_TO_ENDPOINT] = { "to_endpoint", ATTACH_TCX_EGRESS, BPF_TC_EGRESS },
+	[HOOK_TO_ENDPOINT] = { "to_endpoint", 0, BPF_TC_EGRESS },
 	[HOOK_FROM_UPLINK] = { "from_uplink", ATTACH_TCX_INGRESS, BPF_TC_INGRESS },
 };
 
@@ -207,6 +210,11 @@ int datapath_load(const char *dir, unsigned long long netns_cookie, struct error
 	return ret ? -1 : 0;
 }
 
+static bool uses_tcx(const struct settings *settings, enum hook hook)
+{
+	return settings->features & FEATURE_TCX && hooks[hook].tcx;
+}
+
 static void link_path(const struct host *host, unsigned int ifindex, enum hook hook, char path[PATH_MAX])
 {
 	char name[64];
@@ -258,7 +266,7 @@ int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hoo
 	ret = host_settings(host, &settings);
 	if (ret)
 		return fail(err, EXIT_SYSTEM, "cannot read the settings: %s", strerror(-ret));
-	if (settings.features & FEATURE_TCX)
+	if (uses_tcx(&settings, hook))
 		ret = attach_tcx(host, program, ifindex, hook);
 	else
 		ret = attach_clsact(program, ifindex, hook, made_qdisc);
@@ -296,7 +304,7 @@ int datapath_detach(const struct host *host, unsigned int ifindex, enum hook hoo
 	set_libbpf_print();
 	if (ret)
 		return ret;
-	if (!(settings.features & FEATURE_TCX))
+	if (!uses_tcx(&settings, hook))
 		return detach_clsact(host, ifindex, hook, remove_qdisc);
 	link_path(host, ifindex, hook, path);
 	return unlink(path) && errno != ENOENT ? -errno : 0;

@@ -34,12 +34,13 @@ static bool matches(const struct endpoint *endpoint, const struct network *netwo
 	       (!spec->mac || !memcmp(spec->mac, endpoint->mac, 6)) && (!spec->mtu || *spec->mtu == endpoint->mtu);
 }
 
-static bool address_is_free(const struct host *host, const struct network *network, __be32 addr4)
+/* 1 with the endpoint that has the address, or 0. */
+static int address_holder(const struct host *host, __be32 addr4, struct endpoint *holder)
 {
 	struct nsbpf_addr addr = addr_from4(addr4);
 	__u32 slot;
 
-	return addr4 != network->gateway4 && bpf_map_lookup_elem(host->maps[MAP_ADDRESSES], &addr, &slot);
+	return !bpf_map_lookup_elem(host->maps[MAP_ADDRESSES], &addr, &slot) && !endpoint_get(host, slot, holder);
 }
 
 /* The address asked for, or the lowest free one; not the subnet's own address nor its broadcast address. */
@@ -49,6 +50,7 @@ static int choose_address(const struct host *host, const struct network *network
 	__u32 base = ntohl(network->subnet4), hosts = ~ntohl(network->mask4);
 	struct cidr subnet = network_subnet(network);
 	char text[ADDR_TEXT], subnet_text[CIDR_TEXT];
+	struct endpoint holder;
 
 	cidr_format(&subnet, subnet_text);
 	if (spec->ip) {
@@ -60,14 +62,13 @@ static int choose_address(const struct host *host, const struct network *network
 				    subnet_text);
 		if (*addr4 == network->gateway4)
 			return fail(err, EXIT_CONFLICT, "%s is the gateway of network %s", text, network->name);
-		if (!address_is_free(host, network, *addr4))
-			return fail(err, EXIT_CONFLICT, "%s is taken by another endpoint of network %s", text,
-				    network->name);
+		if (address_holder(host, *addr4, &holder))
+			return fail(err, EXIT_CONFLICT, "%s is the address of endpoint %s", text, holder.name);
 		return 0;
 	}
 	for (__u32 i = 1; i < hosts; i++) {
 		*addr4 = htonl(base + i);
-		if (address_is_free(host, network, *addr4))
+		if (*addr4 != network->gateway4 && !address_holder(host, *addr4, &holder))
 			return 0;
 	}
 	return fail(err, EXIT_CONFLICT, "network %s (%s) has no free address", network->name, subnet_text);
@@ -258,12 +259,23 @@ static int write_resolv_conf(const struct endpoint *endpoint, struct endpoint_sp
 	return 0;
 }
 
+/* Record and address, before anything else exists; the datapath takes neither for an endpoint yet. */
+static int reserve(struct host *host, __u32 slot, const struct endpoint *endpoint, struct error *err)
+{
+	struct nsbpf_addr addr = addr_from4(endpoint->addr4);
+
+	if (endpoint_write(host, slot, endpoint, err))
+		return -1;
+	if (bpf_map_update_elem(host->maps[MAP_ADDRESSES], &addr, &slot, BPF_ANY))
+		return fail(err, EXIT_SYSTEM, "cannot note the address of %s: %s", endpoint->name, strerror(errno));
+	return 0;
+}
+
 /* The record is there, marked incomplete; the rest, in an order that ends with packets being let through. */
 static int make(struct host *host, unsigned int slot, struct endpoint *endpoint, const struct network *network,
 		struct endpoint_spec *spec, struct error *err)
 {
 	_cleanup_close_ int ns_fd = open_namespace(endpoint, err);
-	struct nsbpf_addr addr = addr_from4(endpoint->addr4);
 	bool made_qdisc;
 	struct stat st;
 	int ret;
@@ -286,8 +298,6 @@ static int make(struct host *host, unsigned int slot, struct endpoint *endpoint,
 	ret = configure_host(host, endpoint, network);
 	if (ret)
 		return fail(err, EXIT_SYSTEM, "cannot configure the veth of %s: %s", endpoint->name, strerror(-ret));
-	if (bpf_map_update_elem(host->maps[MAP_ADDRESSES], &addr, &slot, BPF_ANY))
-		return fail(err, EXIT_SYSTEM, "cannot note the address of %s: %s", endpoint->name, strerror(errno));
 	endpoint->state = SLOT_READY;
 	return endpoint_write(host, slot, endpoint, err);
 }
@@ -352,7 +362,7 @@ int endpoint_add(struct host *host, struct endpoint_spec *spec, struct endpoint 
 	if (slot < 0)
 		return fail(err, EXIT_SYSTEM, "there is room for %d endpoints only", NSBPF_MAX_ENDPOINTS - 1);
 	endpoint->ifindex = NSBPF_IFINDEX_BASE + slot;
-	if (endpoint_write(host, slot, endpoint, err))
+	if (reserve(host, slot, endpoint, err))
 		return -1;
 	if (make(host, slot, endpoint, &network, spec, err)) {
 		endpoint_remove(host, slot, endpoint, endpoint->flags & ENDPOINT_ADOPTED, &(struct error){ 0 });

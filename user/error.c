@@ -15,9 +15,9 @@ int fail(struct error *err, enum exit_code code, const char *fmt, ...)
 		err->text[0] = '\0';
 	va_end(args);
 
-	/* by value and not by iscntrl(): the bytes of UTF-8 stay whatever the locale is */
+	/* Nothing of ours is other than ASCII; what came from the command line may be bytes that are no text at all. */
 	for (char *c = err->text; *c; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
+		if (*c < ' ' || *c >= 0x7f)
 			*c = '?';
 	}
 	return -1;

@@ -182,6 +182,7 @@ static int load(struct host *host, struct error *err)
 		pins_remove(new);
 		return -1;
 	}
+	host->started = true;
 	return open_maps(host, err);
 }
 

@@ -30,6 +30,7 @@ struct host {
 	char top[PATH_MAX];        /* BPFFS/nsbpf, "" if there is no bpffs yet */
 	char dir[PATH_MAX];        /* BPFFS/nsbpf/COOKIE */
 	bool running;              /* the datapath is loaded; else no map is open */
+	bool started;              /* ... by this very command */
 	int maps[HOST_MAPS];
 	int lock;                  /* held from host_change() to host_close(), else -1 */
 	struct nl *nl;             /* rtnetlink in this namespace */

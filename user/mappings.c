@@ -182,10 +182,10 @@ static int check_conflicts(struct host *host, const struct table *table, const s
 static int check_address(const struct host *host, const struct nsbpf_addr *addr, struct error *err)
 {
 	char text[ADDR_TEXT];
-	__u8 present;
+	__u8 kind;
 
 	if (addr_is_any(addr) || addr_is_loopback(addr) ||
-	    !bpf_map_lookup_elem(host->maps[MAP_HOST_ADDRESSES], addr, &present))
+	    (!bpf_map_lookup_elem(host->maps[MAP_HOST_ADDRESSES], addr, &kind) && kind == HOST_ADDRESS_LOCAL))
 		return 0;
 	return fail(err, EXIT_MISSING, "%s is no address of this host", addr_format(addr, text));
 }

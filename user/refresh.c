@@ -4,6 +4,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,9 +44,11 @@ static int refresh_settings(struct host *host, struct error *err)
 	return 0;
 }
 
-/* Every address once: the gateway's is on each host veth. */
+/* From the FIB's local table, which has the broadcast addresses as well. Every address once: the gateway's is on each
+ * host veth. */
 struct address_set {
 	struct nsbpf_addr addrs[NSBPF_MAX_HOST_ADDRESSES];
+	__u8 kinds[NSBPF_MAX_HOST_ADDRESSES]; /* enum host_address */
 	unsigned int count;
 };
 
@@ -57,15 +60,17 @@ static bool address_in(const struct address_set *set, const struct nsbpf_addr *a
 	return false;
 }
 
-static int address_collect(const struct link_addr *addr, void *arg)
+static int address_collect(const struct route *route, void *arg)
 {
 	struct address_set *set = arg;
 
-	if (address_in(set, &addr->addr))
+	if ((route->type != RTN_LOCAL && route->type != RTN_BROADCAST) || route->prefix != 32 ||
+	    address_in(set, &route->dst))
 		return 0;
 	if (set->count == NSBPF_MAX_HOST_ADDRESSES)
 		return -ENOSPC;
-	set->addrs[set->count++] = addr->addr;
+	set->kinds[set->count] = route->type == RTN_LOCAL ? HOST_ADDRESS_LOCAL : HOST_ADDRESS_BROADCAST;
+	set->addrs[set->count++] = route->dst;
 	return 0;
 }
 
@@ -87,10 +92,8 @@ static int addresses_delete_others(int map, const struct address_set *set)
 
 static int addresses_add(int map, const struct address_set *set)
 {
-	__u8 present = 1;
-
 	for (unsigned int i = 0; i < set->count; i++)
-		if (bpf_map_update_elem(map, &set->addrs[i], &present, BPF_ANY))
+		if (bpf_map_update_elem(map, &set->addrs[i], &set->kinds[i], BPF_ANY))
 			return -errno;
 	return 0;
 }
@@ -103,7 +106,7 @@ static int refresh_addresses(struct host *host, struct error *err)
 
 	if (!set)
 		return fail(err, EXIT_SYSTEM, "out of memory");
-	ret = addr_each(host->nl, address_collect, set);
+	ret = route_each(host->nl, AF_INET, address_collect, set);
 	if (!ret)
 		ret = addresses_delete_others(map, set);
 	if (!ret)

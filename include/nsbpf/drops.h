@@ -9,6 +9,7 @@
 	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the endpoint's")                                                 \
 	X(SPOOFED_IP, "spoofed-ip", "source address is not the endpoint's")                                               \
 	X(SPOOFED_ARP, "spoofed-arp", "ARP claims an address that is not the endpoint's")                                 \
+	X(MARTIAN, "martian", "a loopback address on the wire")                                                           \
 	X(MULTICAST, "multicast", "broadcast or multicast")                                                               \
 	X(NO_ENDPOINT, "no-endpoint", "no endpoint has this address, or it is being removed")                             \
 	X(ISOLATED, "isolated", "the endpoint of another, isolated network")                                              \

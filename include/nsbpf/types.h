@@ -106,6 +106,12 @@ enum uplink_flag {
 	UPLINK_CLSACT_QDISC = 1 << 1, /* nsbpf made its clsact qdisc */
 };
 
+/* What the host makes of an address: values of `host_addresses`. */
+enum host_address {
+	HOST_ADDRESS_LOCAL = 1,
+	HOST_ADDRESS_BROADCAST = 2,
+};
+
 /* Key: ifindex. */
 struct uplink {
 	__be32 addr4; /* masquerade address where the FIB can't name one (no BPF_FIB_LOOKUP_SRC) */
@@ -177,9 +183,10 @@ struct conn {
 	__u32 oif;       /* 0: no route known yet */
 	__u16 endpoint;  /* whose connection it is */
 	__u16 target;    /* the endpoint that this direction's packets go to, 0 for outside */
+	__u16 mtu;       /* of the route; 0: not known */
 	__u8 flags;      /* enum conn_flag */
 	__u8 tcp;        /* enum tcp_seen */
-	__u8 pad[6];
+	__u8 pad[4];
 };
 
 _Static_assert(sizeof(struct conn) == 112, "shared layout");

@@ -26,8 +26,8 @@ def test_every_path(host, a, b):
 
 def test_every_address_of_the_host(host, a):
     host.ip("address", "add", SECOND_ADDRESS + "/32", "dev", "up0")
-    host.ip_batch("link add other0 type dummy", "address add 172.20.0.1/24 dev other0", "link set other0 up",
-                  "address add 172.21.0.1/32 dev lo")
+    host.ip_batch("link add other0 type veth peer name other1", "link set other1 up", "link set other0 up",
+                  "address add 172.20.0.1/24 dev other0", "address add 172.21.0.1/32 dev lo")
     for proto in ("tcp", "udp"):
         for address in (HOST_ADDRESS, SECOND_ADDRESS, "172.20.0.1", "172.21.0.1", a.info["gateway"]):
             with echo(host, proto, address=address) as server:
@@ -182,7 +182,8 @@ def test_arp_inside_the_subnet(host, a, b):
     neighbours = {entry["dst"]: entry["lladdr"] for entry in a.ip_json("neighbour") if "lladdr" in entry}
     assert neighbours[b.address] == neighbours[a.info["gateway"]] == GATEWAY_MAC
     inside.expect(lambda p: ICMP in p)
-    assert not [p for p in inside.packets + device.packets if ARP in p and p[ARP].psrc == a.address]
+    asked = [p for p in inside.packets + device.packets if ARP in p and p[ARP].op == 1]
+    assert not [p for p in asked if p[ARP].psrc == a.address]
 
 
 def test_two_endpoints_one_source_port_one_destination(host, a, b):
@@ -214,7 +215,7 @@ def test_another_uplink(host, a):
     other.ip_batch("address add 192.0.2.2/24 dev wan0", "address add 203.0.113.77/32 dev lo")
     host.ip("route", "add", "203.0.113.77", "via", "192.0.2.2")
     host.nsbpf("uplink", "add", "up1")
-    assert [uplink["name"] for uplink in host.json("uplink", "list")] == ["up0", "up1"]
+    assert {uplink["name"]: uplink["named"] for uplink in host.json("uplink", "list")} == {"up0": False, "up1": True}
     for proto in ("tcp", "udp"):
         with echo(other, proto) as server:
             assert question(a, proto, "203.0.113.77", server.port)["peer"] == "192.0.2.1"

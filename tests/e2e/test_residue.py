@@ -88,7 +88,7 @@ def test_files_of_the_operator_stay(host):
 def test_qdiscs_and_filters_of_others_stay(host):
     run("tc", "-n", host.netns, "qdisc", "add", "dev", "up0", "clsact")
     run("tc", "-n", host.netns, "filter", "add", "dev", "up0", "ingress", "pref", "777", "protocol", "ip", "u32",
-        "match", "ip", "dst", "203.0.113.77/32", "action", "drop")
+        "match", "ip", "dst", "203.0.113.77/32", "classid", "1:1")
     before = snapshot.take(host)
     ns = host.add("a")
     assert ns.ping(OUTSIDE_FAR).returncode == 0

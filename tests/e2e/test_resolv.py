@@ -139,7 +139,7 @@ def test_file_of_the_operator_is_kept(host):
     os.makedirs(directory)
     with open(f"{directory}/resolv.conf", "w", encoding="utf-8") as resolv_conf:
         resolv_conf.write("nameserver 192.0.2.80\n")
-    assert said(host) == "kept"
+    assert said(host) == f"as in {directory}/resolv.conf"
     host.nsbpf("del", host.name("a"))
     with open(f"{directory}/resolv.conf", encoding="utf-8") as resolv_conf:
         assert resolv_conf.read() == "nameserver 192.0.2.80\n"

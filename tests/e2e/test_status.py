@@ -73,9 +73,9 @@ def test_everything_as_text(host):
     host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24")
     a, b = host.add("a"), host.add("b", "--network", "blue")
     host.nsbpf("expose", a.name, "5000-5010")
-    for command, words in (([], [a.name, b.name, "up0", "blue", "default", "10.80.0.2", "5000-5010", HOST_ADDRESS]),
+    for command, words in (([], [a.name, b.name, "up0", "blue", "default", "10.80.0.2", "5000", "5010", HOST_ADDRESS]),
                            (["list"], [a.name, b.name, "10.80.0.2", "172.20.0.2", "blue", "up"]),
-                           (["ports"], [a.name, "5000-5010", "tcp"]),
+                           (["ports"], [a.name, "5000", "5010", "tcp"]),
                            (["network", "list"], ["default", "blue", "10.80.0.0/16", "172.20.0.0/24"]),
                            (["uplink", "list"], ["up0", HOST_ADDRESS])):
         done = host.nsbpf(*command)
@@ -132,8 +132,7 @@ def test_connections_are_counted(host):
     sessions = [a.tcp_session(OUTSIDE_FAR, 7000) for _ in range(3)] + [a.udp_session(OUTSIDE_FAR, 7001)]
     assert all("data" in session.ask() for session in sessions)
     assert host.json()["connections"]["count"] == 4
-    text = host.nsbpf().stdout
-    assert re.search(r"connections?\D+4\b|\b4 connections?", text, re.I), text
+    assert "4 of 65536 connections" in host.nsbpf().stdout
 
 
 def test_drops_are_counted_by_reason_and_endpoint(host):

@@ -10,6 +10,8 @@ import threading
 import time
 
 TIMEOUT = 20
+IP_PKTINFO = 8
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 
 
 def say(**words):
@@ -22,8 +24,8 @@ def bound(kind, address, port):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if kind == socket.SOCK_DGRAM:
         # Hundreds of clients at once, or a datagram of 64 KiB in fragments: none is to be lost here.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 16 << 20)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUFFORCE, 16 << 20)
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
+        sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 16 << 20)
     sock.bind((address, port))
     return sock
 
@@ -32,11 +34,14 @@ def mirror(proto, address, port):
     """Sends back every byte."""
     if proto == "udp":
         sock = bound(socket.SOCK_DGRAM, address, int(port))
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         say(ready=sock.getsockname()[1])
         while True:
             try:
-                data, peer = sock.recvfrom(65535)
-                sock.sendto(data, peer)
+                data, control, _, peer = sock.recvmsg(65535, 64)
+                # From the address that was asked: struct in_pktinfo is ifindex, source, destination.
+                source = [(level, kind, bytes(4) + value[8:12] + bytes(4)) for level, kind, value in control]
+                sock.sendmsg([data], source, 0, peer)
             except OSError:  # an ICMP error about an earlier answer
                 continue
     listener = bound(socket.SOCK_STREAM, address, int(port))

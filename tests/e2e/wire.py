@@ -6,7 +6,7 @@ import os
 from processes import Agent
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import Ether
-from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR, Endpoint
+from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR
 
 GATEWAY_MAC = "02:6e:73:62:70:66"
 SECOND_ADDRESS = "198.51.100.9"
@@ -81,9 +81,7 @@ def question(client, proto, address, port, **more):
     return seen
 
 
-def echo(netns, proto, port=0, address=None):
-    """In an endpoint it is bound to the endpoint's address, so that a UDP server can say which one was asked."""
-    address = address or (netns.address if isinstance(netns, Endpoint) else "0.0.0.0")
+def echo(netns, proto, port=0, address="0.0.0.0"):
     return (netns.tcp_echo if proto == "tcp" else netns.udp_echo)(port, address)
 
 
