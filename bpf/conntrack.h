@@ -133,7 +133,7 @@ static __always_inline void tcp_track(struct packet *p, struct conn *c)
 struct conn_plan {
 	struct tuple xlat; /* of the original direction */
 	__u16 endpoint;
-	__u16 target;       /* of original packets */
+	__u16 target; /* of original packets */
 	__u16 reply_target;
 	__u8 flags;
 };
@@ -200,8 +200,7 @@ static __noinline enum verdict conn_insert_original(struct packet *p, const stru
 	}
 	if (c && !bpf_timer_init(&c->timer, &connections, CLOCK_MONOTONIC) &&
 	    !bpf_timer_set_callback(&c->timer, conn_expire) &&
-	    !bpf_timer_start(&c->timer,
-			     (__u64)conn_timeout(conn_state(p->tuple.proto, 0, 0)) << NSBPF_CLOCK_SHIFT, 0))
+	    !bpf_timer_start(&c->timer, (__u64)conn_timeout(conn_state(p->tuple.proto, 0, 0)) << NSBPF_CLOCK_SHIFT, 0))
 		return VERDICT_CONTINUE;
 	/* Without its timer it would stay for ever. */
 	bpf_map_delete_elem(&connections, &p->tuple);

@@ -14,8 +14,8 @@ static __always_inline enum verdict to_neighbour(struct __sk_buff *skb, struct p
 }
 
 /* Another network of this host: routed, if both networks are open. */
-static __always_inline enum verdict to_other_network(struct __sk_buff *skb, struct packet *p,
-						     const struct network *net, __u32 slot)
+static __always_inline enum verdict to_other_network(struct __sk_buff *skb, struct packet *p, const struct network *net,
+						     __u32 slot)
 {
 	struct endpoint *target = endpoint_get(slot);
 	struct network *target_net;
@@ -109,7 +109,9 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 	if (v != VERDICT_CONTINUE)
 		return v;
 	if (route.local) {
-		m = mapping_wants(p) && !is_broadcast(&p->tuple.daddr) ? mapping_lookup(p->tuple.proto, &p->tuple.daddr, p->tuple.dport) : NULL;
+		m = mapping_wants(p) && !is_broadcast(&p->tuple.daddr)
+			    ? mapping_lookup(p->tuple.proto, &p->tuple.daddr, p->tuple.dport)
+			    : NULL;
 		return m ? open_hairpin(skb, p, m) : VERDICT_PASS;
 	}
 	if (endpoint_slot(route.oif))

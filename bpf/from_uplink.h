@@ -48,7 +48,8 @@ static __always_inline enum verdict open_exposed(struct __sk_buff *skb, struct p
 	return conn_insert_original(p, &plan);
 }
 
-/* No connection knows this packet. VERDICT_CONTINUE: now there is one. Not static for the reason in from_endpoint_new(). */
+/* No connection knows this packet. VERDICT_CONTINUE: now there is one. Not static for the reason in
+ * from_endpoint_new(). */
 __noinline int from_uplink_new(struct __sk_buff *skb, struct packet *p)
 {
 	struct mapping *m;

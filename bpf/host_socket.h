@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The host's own sockets reach exposed ports by 127.0.0.1 and by the host's own addresses: the address is exchanged when
- * a socket connects or sends, and back when it asks whom it talks to. Nothing happens per packet of a connected socket.
+ * The host's own sockets reach exposed ports by 127.0.0.1 and by the host's own addresses: the address is exchanged
+ * when a socket connects or sends, and back when it asks whom it talks to. Nothing happens per packet of a connected
+ * socket.
  */
 #ifndef NSBPF_BPF_HOST_SOCKET_H
 #define NSBPF_BPF_HOST_SOCKET_H

@@ -33,8 +33,8 @@ static long mapping_search_step(__attribute__((unused)) __u32 step, struct mappi
 }
 
 /*
- * One more than the index of the mapping for exactly this host address (all zero: for "any"), or 0. `port` in host order.
- * Not static: the verifier looks at it once, and not at each place that calls it.
+ * One more than the index of the mapping for exactly this host address (all zero: for "any"), or 0. `port` in host
+ * order. Not static: the verifier looks at it once, and not at each place that calls it.
  */
 __noinline __u32 mapping_search(const struct nsbpf_addr *addr, __u8 proto, __u16 port)
 {

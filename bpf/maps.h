@@ -14,6 +14,7 @@ struct {
 /* By slot; a host veth's ifindex is NSBPF_IFINDEX_BASE + slot. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, NSBPF_MAX_ENDPOINTS);
 	__type(key, __u32);
 	__type(value, struct endpoint);
@@ -21,6 +22,7 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, NSBPF_MAX_NETWORKS);
 	__type(key, __u32);
 	__type(value, struct network);
@@ -51,8 +53,8 @@ struct {
 	__type(value, struct mapping);
 } mappings SEC(".maps");
 
-/* Local and broadcast addresses (enum host_address): for the socket hooks, which have no FIB to ask, and because the FIB
- * does not tell the two apart. */
+/* Local and broadcast addresses (enum host_address): for the socket hooks, which have no FIB to ask, and because the
+ * FIB does not tell the two apart. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The datapath as one object. The entry points are in from_endpoint.h, from_uplink.h, to_endpoint.h and host_socket.h. */
+/* The datapath as one object. The entry points are in from_endpoint.h, from_uplink.h, to_endpoint.h and host_socket.h.
+ */
 #define BPF_NO_PRESERVE_ACCESS_INDEX /* only user-API types are used: nothing to relocate, no BTF needed to load */
 #include "vmlinux.h"
 

@@ -27,20 +27,20 @@ enum verdict {
 };
 
 enum l4_kind {
-	L4_PORTS,       /* TCP or UDP: the tuple is whole */
-	L4_ECHO,        /* ICMP echo request or reply: so it is here */
-	L4_ICMP_OTHER,  /* any other ICMP message */
-	L4_FRAGMENT,    /* not the first: the ports are not in the packet */
-	L4_UNKNOWN,     /* a protocol without ports */
+	L4_PORTS,      /* TCP or UDP: the tuple is whole */
+	L4_ECHO,       /* ICMP echo request or reply: so it is here */
+	L4_ICMP_OTHER, /* any other ICMP message */
+	L4_FRAGMENT,   /* not the first: the ports are not in the packet */
+	L4_UNKNOWN,    /* a protocol without ports */
 };
 
 struct packet {
 	struct tuple tuple;
 	__u32 endpoint; /* slot of the sender, 0 if it came from an uplink */
 	int action;
-	__u16 length; /* of the IP datagram */
-	__u16 l4; /* offset of the L4 header in the frame */
-	__u8 kind; /* enum l4_kind */
+	__u16 length;   /* of the IP datagram */
+	__u16 l4;       /* offset of the L4 header in the frame */
+	__u8 kind;      /* enum l4_kind */
 	__u8 l4_length; /* of its header */
 	__u8 tcp_flags; /* byte 13 of the TCP header */
 	__u8 ttl;

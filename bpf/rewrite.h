@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One tuple into another: addresses, ports, TTL and checksums. The L4 checksum goes through the helper, which alone knows
- * whether it is complete, partial (CHECKSUM_PARTIAL: only the pseudo header is summed yet) or verified by the NIC; the
- * rest is written in place.
+ * One tuple into another: addresses, ports, TTL and checksums. The L4 checksum goes through the helper, which alone
+ * knows whether it is complete, partial (CHECKSUM_PARTIAL: only the pseudo header is summed yet) or verified by the
+ * NIC; the rest is written in place.
  */
 #ifndef NSBPF_BPF_REWRITE_H
 #define NSBPF_BPF_REWRITE_H

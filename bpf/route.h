@@ -25,7 +25,7 @@ static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct p
 		.sport = tuple->sport,
 		.dport = tuple->dport,
 		.tos = p->tos & 0x1c, /* the kernel's IPTOS_RT_MASK */
-		.tot_len = 1,	      /* so that it tells the route's MTU: packet_fits() compares */
+		.tot_len = 1,         /* so that it tells the route's MTU: packet_fits() compares */
 		.ipv4_src = addr_get4(&tuple->saddr),
 		.ipv4_dst = addr_get4(&tuple->daddr),
 		.ifindex = iif,

@@ -9,7 +9,7 @@
 
 #include "nsbpf/types.h"
 
-#define ADDR_TEXT INET6_ADDRSTRLEN   /* "192.0.2.1" or "2001:db8::1" */
+#define ADDR_TEXT INET6_ADDRSTRLEN /* "192.0.2.1" or "2001:db8::1" */
 #define CIDR_TEXT (INET6_ADDRSTRLEN + 4)
 #define MAC_TEXT 18
 
@@ -20,8 +20,8 @@ struct cidr {
 };
 
 struct nsbpf_addr addr_from4(__be32 addr4);
-bool addr_is4(const struct nsbpf_addr *addr);       /* IPv4-mapped */
-bool addr_is_any(const struct nsbpf_addr *addr);    /* all 16 bytes zero */
+bool addr_is4(const struct nsbpf_addr *addr);         /* IPv4-mapped */
+bool addr_is_any(const struct nsbpf_addr *addr);      /* all 16 bytes zero */
 bool addr_is_loopback(const struct nsbpf_addr *addr); /* 127.0.0.0/8 or ::1 */
 __be32 addr_to4(const struct nsbpf_addr *addr);
 bool addr_equal(const struct nsbpf_addr *a, const struct nsbpf_addr *b);
@@ -46,7 +46,8 @@ const char *mac_format(const unsigned char mac[6], char text[MAC_TEXT]);
 /* A decimal number from min to max with nothing before or behind it: 0, or -EINVAL. */
 int number_parse(const char *text, unsigned long min, unsigned long max, unsigned long *number);
 
-/* 0, or -EINVAL. A name is 1 to NSBPF_NAME_MAX bytes of [A-Za-z0-9_.-], and neither "." nor ".." nor begins with '-'. */
+/* 0, or -EINVAL. A name is 1 to NSBPF_NAME_MAX bytes of [A-Za-z0-9_.-], and neither "." nor ".." nor begins with '-'.
+ */
 int name_check(const char *name);
 
 /* [ADDR:]P[-P][:TARGET][/tcp|udp|both], an IPv6 ADDR in brackets. TARGET is a port, or a range of the same length. */
@@ -54,7 +55,7 @@ struct port_spec {
 	struct nsbpf_addr addr; /* all zero where none was given */
 	__u16 first;            /* host order */
 	__u16 last;
-	__u16 target;           /* for `first` */
+	__u16 target; /* for `first` */
 	bool tcp;
 	bool udp;
 };

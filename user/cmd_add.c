@@ -65,7 +65,8 @@ static int print_result(const struct host *host, const struct endpoint_spec *spe
 	       network.prefix4, addr_format(&gateway4, gateway), network.name, mac_format(endpoint->mac, mac),
 	       endpoint->mtu, dns);
 	if (!uplinks_exist(host))
-		printf("%s: no uplink, so no way outside: there is no default route (`nsbpf uplink add DEV` names one)\n",
+		printf("%s: no uplink, so no way outside: there is no default route (`nsbpf uplink add DEV` names "
+		       "one)\n",
 		       endpoint->name);
 	return EXIT_DONE;
 }
@@ -90,8 +91,9 @@ int cmd_add(int argc, char **argv)
 {
 	const char *ip = NULL, *network = NULL, *mac = NULL, *mtu = NULL, *dns = NULL;
 	const struct option_spec options[] = {
-		{ .name = "ip", .value = &ip },	  { .name = "network", .value = &network }, { .name = "mac", .value = &mac },
-		{ .name = "mtu", .value = &mtu }, { .name = "dns", .value = &dns },	    { .name = NULL },
+		{ .name = "ip", .value = &ip },   { .name = "network", .value = &network },
+		{ .name = "mac", .value = &mac }, { .name = "mtu", .value = &mtu },
+		{ .name = "dns", .value = &dns }, { .name = NULL },
 	};
 	struct endpoint_spec spec = { 0 };
 	unsigned char mac_bytes[6];

@@ -16,9 +16,10 @@ int cmd_down(int argc, char **argv)
 		return EXIT_USAGE;
 	if (argc != 1)
 		return report_usage("down takes no words");
-	/* Maps that can't be opened leave nothing to go by but the pins: those go all the same. */
+	/* Maps that somebody removed leave nothing to go by but our marks; but what can't be read just now may be
+	 * later. */
 	ret = host_change(&host, &err);
-	if (ret && host.lock < 0) {
+	if (ret && !host.damaged) {
 		host_close(&host);
 		return report(&err);
 	}

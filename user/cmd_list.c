@@ -54,10 +54,10 @@ static int endpoint_row(unsigned int slot, const struct endpoint *endpoint, void
 		return -1;
 	gateway4 = addr_from4(network.gateway4);
 	endpoint_device(endpoint, slot, device);
-	return append(b, json_pack("{s:s,s:s,s:[s],s:s,s:s,s:s,s:i,s:s,s:b,s:I,s:I,s:I,s:I,s:I}", "name", endpoint->name,
-				   "network", network.name, "addresses", addr_format(&addr4, addr), "gateway",
-				   addr_format(&gateway4, gateway), "mac", mac_format(endpoint->mac, mac), "device",
-				   device, "mtu", endpoint->mtu, "state",
+	return append(b, json_pack("{s:s,s:s,s:[s],s:s,s:s,s:s,s:i,s:s,s:b,s:I,s:I,s:I,s:I,s:I}", "name",
+				   endpoint->name, "network", network.name, "addresses", addr_format(&addr4, addr),
+				   "gateway", addr_format(&gateway4, gateway), "mac", mac_format(endpoint->mac, mac),
+				   "device", device, "mtu", endpoint->mtu, "state",
 				   condition_name(endpoint_condition(b->host, endpoint)), "adopted",
 				   !!(endpoint->flags & ENDPOINT_ADOPTED), "rx_packets", (json_int_t)stats.rx_packets,
 				   "rx_bytes", (json_int_t)stats.rx_bytes, "tx_packets", (json_int_t)stats.tx_packets,

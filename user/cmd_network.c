@@ -56,8 +56,8 @@ static int change(const char *verb, const struct network_spec *spec)
 	if (!ret && !strcmp(verb, "add"))
 		ret = host_start(&host, &err) ? -1 : network_add(&host, spec, &err);
 	else if (!ret && !strcmp(verb, "set"))
-		ret = host.running ? network_set(&host, spec, &err) :
-				     fail(&err, EXIT_MISSING, "no network %s", spec->name);
+		ret = host.running ? network_set(&host, spec, &err)
+				   : fail(&err, EXIT_MISSING, "no network %s", spec->name);
 	else if (!ret)
 		ret = host.running ? network_delete(&host, spec->name, &err) : 0;
 	host_finish(&host, ret < 0);
@@ -72,8 +72,10 @@ static int change_network(int argc, char **argv)
 	struct network_spec spec = { 0 };
 	const char *verb = argv[0];
 	const struct option_spec add_options[] = {
-		{ .name = "subnet", .value = &w.subnet }, { .name = "gateway", .value = &w.gateway },
-		{ .name = "mtu", .value = &w.mtu },	  { .name = "isolate", .value = &w.isolate },
+		{ .name = "subnet", .value = &w.subnet },
+		{ .name = "gateway", .value = &w.gateway },
+		{ .name = "mtu", .value = &w.mtu },
+		{ .name = "isolate", .value = &w.isolate },
 		{ .name = NULL },
 	};
 	const struct option_spec *options = add_options;

@@ -40,9 +40,9 @@ static json_t *build_status(const struct host *host)
 	return json_pack("{s:{s:s,s:b,s:o},s:o,s:o,s:o,s:o,s:{s:i,s:i},s:o}", "host", "netns_cookie", cookie, "running",
 			 host->running, "attach",
 			 host->running ? json_string(settings.features & FEATURE_TCX ? "tcx" : "clsact") : json_null(),
-			 "uplinks", rows(host, &uplinks_listing), "networks", rows(host, &networks_listing), "endpoints",
-			 rows(host, &endpoints_listing), "ports", rows(host, &mappings_listing), "connections", "count",
-			 connections, "max", NSBPF_MAX_CONNECTIONS, "drops", build_drops(host));
+			 "uplinks", rows(host, &uplinks_listing), "networks", rows(host, &networks_listing),
+			 "endpoints", rows(host, &endpoints_listing), "ports", rows(host, &mappings_listing),
+			 "connections", "count", connections, "max", NSBPF_MAX_CONNECTIONS, "drops", build_drops(host));
 }
 
 static void print_section(const json_t *status, const char *title, const char *key, const struct listing *listing)

@@ -66,8 +66,11 @@ struct ending {
 
 static int end_one(const struct tuple *tuple, const struct conn *conn, void *arg)
 {
-	struct tuple reply = { .saddr = conn->xlat.daddr, .daddr = conn->xlat.saddr, .sport = conn->xlat.dport,
-			       .dport = conn->xlat.sport, .proto = conn->xlat.proto };
+	struct tuple reply = { .saddr = conn->xlat.daddr,
+			       .daddr = conn->xlat.saddr,
+			       .sport = conn->xlat.dport,
+			       .dport = conn->xlat.sport,
+			       .proto = conn->xlat.proto };
 	struct ending *ending = arg;
 	int map = ending->host->maps[MAP_CONNECTIONS];
 

@@ -24,8 +24,8 @@
 #define CLSACT_PRIORITY 0x4e53
 
 /*
- * Attaching by TCX waits for an RCU grace period, some 10 ms, and so twice that where both sides of a veth are attached:
- * most of what `add` takes. So the egress side, which is on no connection's way, is always a clsact filter.
+ * Attaching by TCX waits for an RCU grace period, some 10 ms, and so twice that where both sides of a veth are
+ * attached: most of what `add` takes. So the egress side, which is on no connection's way, is always a clsact filter.
  */
 static const struct hook_info {
 	const char *program;
@@ -41,9 +41,9 @@ static const struct socket_hook {
 	const char *name;
 	enum bpf_attach_type type;
 } socket_hooks[] = {
-	{ "host_connect4", BPF_CGROUP_INET4_CONNECT },	       { "host_connect6", BPF_CGROUP_INET6_CONNECT },
-	{ "host_sendmsg4", BPF_CGROUP_UDP4_SENDMSG },	       { "host_sendmsg6", BPF_CGROUP_UDP6_SENDMSG },
-	{ "host_recvmsg4", BPF_CGROUP_UDP4_RECVMSG },	       { "host_recvmsg6", BPF_CGROUP_UDP6_RECVMSG },
+	{ "host_connect4", BPF_CGROUP_INET4_CONNECT },         { "host_connect6", BPF_CGROUP_INET6_CONNECT },
+	{ "host_sendmsg4", BPF_CGROUP_UDP4_SENDMSG },          { "host_sendmsg6", BPF_CGROUP_UDP6_SENDMSG },
+	{ "host_recvmsg4", BPF_CGROUP_UDP4_RECVMSG },          { "host_recvmsg6", BPF_CGROUP_UDP6_RECVMSG },
 	{ "host_getpeername4", BPF_CGROUP_INET4_GETPEERNAME }, { "host_getpeername6", BPF_CGROUP_INET6_GETPEERNAME },
 };
 
@@ -102,9 +102,9 @@ static int pin_maps(const struct nsbpf *skel, const char *dir, struct error *err
 {
 	struct bpf_map *map;
 
-	bpf_object__for_each_map (map, skel->obj)
-		if (!bpf_map__is_internal(map) && pin(bpf_map__fd(map), dir, "maps", bpf_map__name(map), err))
-			return -1;
+	bpf_object__for_each_map(map,
+				 skel->obj) if (!bpf_map__is_internal(map) &&
+						pin(bpf_map__fd(map), dir, "maps", bpf_map__name(map), err)) return -1;
 	return 0;
 }
 
@@ -199,8 +199,9 @@ int datapath_load(const char *dir, unsigned long long netns_cookie, struct error
 	skel->rodata->host_netns_cookie = netns_cookie;
 	ret = nsbpf__load(skel);
 	if (ret)
-		fail(err, EXIT_SYSTEM, "the kernel does not take the BPF programs: %s (Linux 6.1 or newer is needed; "
-				       "NSBPF_DEBUG=1 shows its reasons)",
+		fail(err, EXIT_SYSTEM,
+		     "the kernel does not take the BPF programs: %s (Linux 6.1 or newer is needed; "
+		     "NSBPF_DEBUG=1 shows its reasons)",
 		     strerror(-ret));
 	else
 		ret = make_dirs(dir, err) || attach_socket_hooks(skel, dir, &socket_hooks_attached, err) ||

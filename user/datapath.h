@@ -20,7 +20,8 @@ enum hook {
  * *made_qdisc says whether the qdisc had to be made. Attaching what is attached is fine.
  */
 int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hook, bool *made_qdisc, struct error *err);
-/* Never fails for a device that is gone. With remove_qdisc the clsact qdisc goes as well, if no filter is left in it. */
+/* Never fails for a device that is gone. With remove_qdisc the clsact qdisc goes as well, if no filter is left in it.
+ */
 int datapath_detach(const struct host *host, unsigned int ifindex, enum hook hook, bool remove_qdisc);
 
 #endif

@@ -6,6 +6,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "cleanup.h"
@@ -96,20 +97,21 @@ struct elsewhere {
 static int has_namespace(const char *dir, void *arg)
 {
 	const struct elsewhere *wanted = arg;
-	struct host other = { 0 };
-	struct endpoint endpoint;
+	_cleanup_close_ int map = -1;
+	const struct endpoint *endpoints;
 	char path[PATH_MAX];
-	int ret = 0;
+	int found = 0;
 
 	if (!strcmp(dir, wanted->own_dir) || snprintf(path, sizeof(path), "%s/maps/endpoints", dir) >= PATH_MAX)
 		return 0;
-	other.maps[MAP_ENDPOINTS] = bpf_obj_get(path);
-	if (other.maps[MAP_ENDPOINTS] < 0)
+	map = bpf_obj_get(path);
+	endpoints = map < 0 ? NULL : host_map_endpoints(map);
+	if (!endpoints)
 		return 0;
-	for (unsigned int slot = 1; slot < NSBPF_MAX_ENDPOINTS && !ret; slot++)
-		ret = !endpoint_get(&other, slot, &endpoint) && endpoint.netns_ino == wanted->ino;
-	close(other.maps[MAP_ENDPOINTS]);
-	return ret;
+	for (unsigned int slot = 1; slot < NSBPF_MAX_ENDPOINTS && !found; slot++)
+		found = endpoints[slot].state != SLOT_FREE && endpoints[slot].netns_ino == wanted->ino;
+	munmap((void *)endpoints, HOST_ENDPOINTS_SIZE);
+	return found;
 }
 
 /* A namespace of that name exists: may it become our endpoint? */
@@ -160,9 +162,14 @@ static int make_veth(struct host *host, unsigned int slot, const struct endpoint
 		     struct error *err)
 {
 	char name[IFNAMSIZ], alias[sizeof(ENDPOINT_ALIAS) + NSBPF_NAME_MAX];
-	struct veth veth = { .ifindex = endpoint->ifindex, .name = name,     .alias = alias,
-			     .mac = gateway_mac,	   .ns_name = NS_DEVICE, .ns_mac = endpoint->mac,
-			     .ns_fd = ns_fd,		   .mtu = endpoint->mtu };
+	struct veth veth = { .ifindex = endpoint->ifindex,
+			     .name = name,
+			     .alias = alias,
+			     .mac = gateway_mac,
+			     .ns_name = NS_DEVICE,
+			     .ns_mac = endpoint->mac,
+			     .ns_fd = ns_fd,
+			     .mtu = endpoint->mtu };
 	int ret;
 
 	endpoint_device(endpoint, slot, name);
@@ -303,8 +310,8 @@ static int make(struct host *host, unsigned int slot, struct endpoint *endpoint,
 }
 
 /* The new endpoint's record. */
-static int plan(const struct host *host, struct endpoint_spec *spec, struct endpoint *endpoint,
-		struct network *network, struct error *err)
+static int plan(const struct host *host, struct endpoint_spec *spec, struct endpoint *endpoint, struct network *network,
+		struct error *err)
 {
 	int slot = network_find(host, spec->network, network);
 
@@ -332,7 +339,8 @@ static int settle_existing(struct host *host, unsigned int slot, struct endpoint
 	if (endpoint_condition(host, endpoint) == ENDPOINT_UP) {
 		if (!network_get(host, endpoint->network, &network) && matches(endpoint, &network, spec))
 			return 0;
-		return fail(err, EXIT_CONFLICT, "endpoint %s exists with other settings (see `nsbpf list`)", spec->name);
+		return fail(err, EXIT_CONFLICT, "endpoint %s exists with other settings (see `nsbpf list`)",
+			    spec->name);
 	}
 	/* A namespace that was not ours when we began is not ours now. */
 	*inherited = endpoint->flags & ENDPOINT_ADOPTED;

@@ -72,7 +72,8 @@ int endpoint_remove(struct host *host, unsigned int slot, struct endpoint *endpo
 		if (!ret)
 			ret = datapath_detach(host, endpoint->ifindex, HOOK_TO_ENDPOINT, false);
 		if (ret)
-			return fail(err, EXIT_SYSTEM, "cannot remove the veth of %s: %s", endpoint->name, strerror(-ret));
+			return fail(err, EXIT_SYSTEM, "cannot remove the veth of %s: %s", endpoint->name,
+				    strerror(-ret));
 	}
 	if (endpoint->flags & ENDPOINT_RESOLV_CONF) {
 		ret = resolv_remove(endpoint->name);

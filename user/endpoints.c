@@ -12,15 +12,14 @@
 
 int endpoint_get(const struct host *host, unsigned int slot, struct endpoint *endpoint)
 {
-	struct endpoint found;
-
-	if (bpf_map_lookup_elem(host->maps[MAP_ENDPOINTS], &slot, &found) || found.state == SLOT_FREE)
+	if (slot >= NSBPF_MAX_ENDPOINTS || host->endpoints[slot].state == SLOT_FREE)
 		return -ENOENT;
-	*endpoint = found;
+	*endpoint = host->endpoints[slot];
 	return 0;
 }
 
-int endpoint_each(const struct host *host, int (*each)(unsigned int slot, const struct endpoint *, void *arg), void *arg)
+int endpoint_each(const struct host *host, int (*each)(unsigned int slot, const struct endpoint *, void *arg),
+		  void *arg)
 {
 	struct endpoint endpoint;
 	int ret = 0;
@@ -57,8 +56,8 @@ int endpoint_require(const struct host *host, const char *name, struct endpoint 
 	case ENDPOINT_UP:
 		return slot;
 	case ENDPOINT_INCOMPLETE:
-		return fail(err, EXIT_SYSTEM, "endpoint %s is incomplete: a command was interrupted; repeat `nsbpf add %s`",
-			    name, name);
+		return fail(err, EXIT_SYSTEM,
+			    "endpoint %s is incomplete: a command was interrupted; repeat `nsbpf add %s`", name, name);
 	default:
 		return fail(err, EXIT_SYSTEM, "the namespace of endpoint %s is gone; `nsbpf del %s` or `nsbpf add %s`",
 			    name, name, name);

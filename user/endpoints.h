@@ -15,19 +15,20 @@ enum dns_mode {
 
 struct endpoint_spec {
 	const char *name;
-	const char *network;          /* NULL: default */
-	const struct nsbpf_addr *ip;  /* NULL: the lowest free one */
-	const unsigned char *mac;     /* NULL: from the address */
-	const unsigned int *mtu;      /* NULL: the network's */
+	const char *network;         /* NULL: default */
+	const struct nsbpf_addr *ip; /* NULL: the lowest free one */
+	const unsigned char *mac;    /* NULL: from the address */
+	const unsigned int *mtu;     /* NULL: the network's */
 	enum dns_mode dns;
-	struct resolvers resolvers;   /* for DNS_GIVEN; filled in for DNS_HOST */
+	struct resolvers resolvers; /* for DNS_GIVEN; filled in for DNS_HOST */
 };
 
 /* The slot, or -1. An endpoint that is being made or removed is found, too. */
 int endpoint_find(const struct host *host, const char *name, struct endpoint *endpoint);
 int endpoint_find_in_network(const struct host *host, unsigned int network, struct endpoint *endpoint);
 int endpoint_get(const struct host *host, unsigned int slot, struct endpoint *endpoint); /* 0, or -ENOENT */
-int endpoint_each(const struct host *host, int (*each)(unsigned int slot, const struct endpoint *, void *arg), void *arg);
+int endpoint_each(const struct host *host, int (*each)(unsigned int slot, const struct endpoint *, void *arg),
+		  void *arg);
 /* The slot of a ready endpoint, or -1 with err. */
 int endpoint_require(const struct host *host, const char *name, struct endpoint *endpoint, struct error *err);
 

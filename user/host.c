@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,6 +42,29 @@ void host_path(const struct host *host, const char *sub, const char *name, char 
 		path[0] = '\0';
 }
 
+static const void *map_read_only(int map, size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ, MAP_SHARED, map, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+const struct endpoint *host_map_endpoints(int map)
+{
+	return map_read_only(map, HOST_ENDPOINTS_SIZE);
+}
+
+#define NETWORKS_SIZE (NSBPF_MAX_NETWORKS * sizeof(struct network))
+
+static int map_slots(struct host *host, struct error *err)
+{
+	host->endpoints = host_map_endpoints(host->maps[MAP_ENDPOINTS]);
+	host->networks = map_read_only(host->maps[MAP_NETWORKS], NETWORKS_SIZE);
+	if (!host->endpoints || !host->networks)
+		return fail(err, EXIT_SYSTEM, "cannot map the maps of %s: %s", host->dir, strerror(errno));
+	return 0;
+}
+
 static int open_maps(struct host *host, struct error *err)
 {
 	struct settings settings;
@@ -49,9 +73,11 @@ static int open_maps(struct host *host, struct error *err)
 	for (int i = 0; i < HOST_MAPS; i++) {
 		host_path(host, "maps", map_names[i], path);
 		host->maps[i] = bpf_obj_get(path);
-		if (host->maps[i] < 0)
-			return fail(err, EXIT_SYSTEM, "cannot open %s: %s (`nsbpf down` removes what is left)", path,
-				    strerror(errno));
+		if (host->maps[i] < 0) {
+			host->damaged = errno == ENOENT;
+			return fail(err, EXIT_SYSTEM, "cannot open %s: %s%s", path, strerror(errno),
+				    host->damaged ? " (`nsbpf down` removes what is left)" : "");
+		}
 	}
 	if (host_settings(host, &settings))
 		return fail(err, EXIT_SYSTEM, "cannot read %s: %s", path, strerror(errno));
@@ -59,6 +85,8 @@ static int open_maps(struct host *host, struct error *err)
 		return fail(err, EXIT_SYSTEM,
 			    "another version of nsbpf (layout %u, this one has %u) runs here: use that, or its `down`",
 			    settings.abi, NSBPF_ABI);
+	if (map_slots(host, err))
+		return -1;
 	host->running = true;
 	return 0;
 }
@@ -210,6 +238,10 @@ int host_stop(struct host *host, struct error *err)
 
 void host_close(struct host *host)
 {
+	if (host->endpoints)
+		munmap((void *)host->endpoints, HOST_ENDPOINTS_SIZE);
+	if (host->networks)
+		munmap((void *)host->networks, NETWORKS_SIZE);
 	for (int i = 0; i < HOST_MAPS; i++)
 		if (host->maps[i] >= 0)
 			close(host->maps[i]);

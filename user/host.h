@@ -31,9 +31,13 @@ struct host {
 	char dir[PATH_MAX];        /* BPFFS/nsbpf/COOKIE */
 	bool running;              /* the datapath is loaded; else no map is open */
 	bool started;              /* ... by this very command */
+	bool damaged;              /* ... but not all of it is there: somebody removed pins */
 	int maps[HOST_MAPS];
-	int lock;                  /* held from host_change() to host_close(), else -1 */
-	struct nl *nl;             /* rtnetlink in this namespace */
+	/* Both maps as memory, read only: a walk over all slots is no system calls. By slot; slot 0 is never used. */
+	const struct endpoint *endpoints;
+	const struct network *networks;
+	int lock;      /* held from host_change() to host_close(), else -1 */
+	struct nl *nl; /* rtnetlink in this namespace */
 };
 
 /* For looking only: takes no lock; a host where nothing runs is fine. */
@@ -45,6 +49,10 @@ int host_start(struct host *host, struct error *err);
 /* Takes the datapath away with every pin. Needs the lock, and endpoints, networks and uplinks gone. */
 int host_stop(struct host *host, struct error *err);
 void host_close(struct host *host);
+
+/* The `endpoints` map of any host as memory, NULL with errno; for munmap() with HOST_ENDPOINTS_SIZE. */
+#define HOST_ENDPOINTS_SIZE (NSBPF_MAX_ENDPOINTS * sizeof(struct endpoint))
+const struct endpoint *host_map_endpoints(int map);
 
 /* 0 or -errno. */
 int host_settings(const struct host *host, struct settings *settings);

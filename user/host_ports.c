@@ -35,9 +35,9 @@ static int check(const struct host_socket *socket, void *arg)
 		snprintf(addr, sizeof(addr), "0.0.0.0");
 	else
 		addr_format(&socket->addr, addr);
-	snprintf(search->text, search->size, addr_is4(&socket->addr) || addr_is_any(&socket->addr) ? "%s on %s:%u" :
-												     "%s on [%s]:%u",
-		 holder, addr, socket->port);
+	snprintf(search->text, search->size,
+		 addr_is4(&socket->addr) || addr_is_any(&socket->addr) ? "%s on %s:%u" : "%s on [%s]:%u", holder, addr,
+		 socket->port);
 	return 1;
 }
 

@@ -24,9 +24,8 @@ static void format_value(const json_t *value, char *text, size_t size)
 	else if (json_is_boolean(value))
 		snprintf(text, size, json_is_true(value) ? "yes" : "no");
 	else if (json_is_array(value))
-		json_array_foreach (value, i, item)
-			if (used < size)
-				used += snprintf(text + used, size - used, "%s%s", i ? "," : "", json_string_value(item));
+		json_array_foreach(value, i, item) if (used < size)
+			used += snprintf(text + used, size - used, "%s%s", i ? "," : "", json_string_value(item));
 }
 
 void print_table(const json_t *rows, const struct column *columns)
@@ -39,7 +38,8 @@ void print_table(const json_t *rows, const struct column *columns)
 		return;
 	for (c = 0; columns[c].title; c++) {
 		widths[c] = strlen(columns[c].title);
-		json_array_foreach (rows, i, row) {
+		json_array_foreach(rows, i, row)
+		{
 			format_value(json_object_get(row, columns[c].key), cell, sizeof(cell));
 			if (strlen(cell) > widths[c])
 				widths[c] = strlen(cell);
@@ -48,7 +48,8 @@ void print_table(const json_t *rows, const struct column *columns)
 	for (c = 0; columns[c].title; c++)
 		printf("%-*s", columns[c + 1].title ? (int)widths[c] + 2 : 0, columns[c].title);
 	putchar('\n');
-	json_array_foreach (rows, i, row) {
+	json_array_foreach(rows, i, row)
+	{
 		for (c = 0; columns[c].title; c++) {
 			format_value(json_object_get(row, columns[c].key), cell, sizeof(cell));
 			printf("%-*s", columns[c + 1].title ? (int)widths[c] + 2 : 0, cell);

@@ -9,8 +9,7 @@ static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
 
 static const struct command commands[] = {
-	{ "add", cmd_add,
-	  "NAME [--ip ADDR] [--network NET] [--mac MAC] [--mtu N] [--dns ADDR[,ADDR]|host|none]",
+	{ "add", cmd_add, "NAME [--ip ADDR] [--network NET] [--mac MAC] [--mtu N] [--dns ADDR[,ADDR]|host|none]",
 	  "make a namespace, or take one that exists, and attach it to a network" },
 	{ "del", cmd_del, "NAME [--keep]", "detach and remove a namespace (--keep: it stays)" },
 	{ "list", cmd_list, "", "the endpoints" },

@@ -164,8 +164,8 @@ static int check_conflicts(struct host *host, const struct table *table, const s
 		if (!overlap(m, add))
 			continue;
 		if (same_ports(m, add))
-			return fail(err, EXIT_CONFLICT, "%s is exposed to %s for other sources: unexpose it first", text,
-				    endpoint);
+			return fail(err, EXIT_CONFLICT, "%s is exposed to %s for other sources: unexpose it first",
+				    text, endpoint);
 		if (endpoint_get(host, m->endpoint, &owner))
 			strcpy(owner.name, "an endpoint that is being removed");
 		return fail(err, EXIT_CONFLICT, "cannot expose %s %s: %s is exposed to %s", endpoint, text,

@@ -36,17 +36,14 @@ static bool stat_mount_namespace(pid_t pid, struct stat *st)
 }
 
 /*
- * The process whose mount namespace is taken for the machine's: process 1; where that has capabilities that we lack, and
- * so is out of our reach (ptrace(2), access mode checking), our oldest ancestor that is not. 0 if it is our own.
+ * The process whose mount namespace is taken for the machine's: process 1; where that has capabilities that we lack,
+ * and so is out of our reach (ptrace(2), access mode checking), our oldest ancestor that is not. 0 if it is our own.
  */
 static pid_t root_process(void)
 {
-	static pid_t cached = -1;
 	struct stat own, theirs;
 	pid_t root = getpid();
 
-	if (cached >= 0)
-		return cached;
 	if (stat_mount_namespace(1, &theirs)) {
 		root = 1;
 	} else {
@@ -56,8 +53,7 @@ static pid_t root_process(void)
 	}
 	if (!stat_mount_namespace(getpid(), &own) || !stat_mount_namespace(root, &theirs) ||
 	    (own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino))
-		root = 0;
-	cached = root;
+		return 0;
 	return root;
 }
 
@@ -65,19 +61,23 @@ const char *root_prefix(void)
 {
 	static char prefix[ROOT_PREFIX_MAX];
 
-	if (root_process())
-		snprintf(prefix, sizeof(prefix), "/proc/%d/root", root_process());
+	pid_t root = root_process();
+
+	if (!root)
+		return "";
+	snprintf(prefix, sizeof(prefix), "/proc/%d/root", root);
 	return prefix;
 }
 
 static int enter_root(void)
 {
 	_cleanup_close_ int fd = -1;
+	pid_t root = root_process();
 	char path[64];
 
-	if (!root_process())
+	if (!root)
 		return 0;
-	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", root_process());
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", root);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 || setns(fd, CLONE_NEWNS) < 0 ? -errno : 0;
 }
@@ -169,6 +169,7 @@ static bool is_visible(const struct mount *mount, const char *path)
 int mount_find(const char *fstype, const char *preferred, char path[PATH_MAX])
 {
 	const char *prefix = root_prefix();
+	pid_t root = root_process();
 	_cleanup_fclose_ FILE *f = NULL;
 	_cleanup_free_ char *line = NULL;
 	char candidate[PATH_MAX];
@@ -176,7 +177,7 @@ int mount_find(const char *fstype, const char *preferred, char path[PATH_MAX])
 	size_t size = 0;
 	bool found = false;
 
-	snprintf(candidate, sizeof(candidate), "/proc/%d/mountinfo", root_process() ? root_process() : getpid());
+	snprintf(candidate, sizeof(candidate), "/proc/%d/mountinfo", root ? root : getpid());
 	f = fopen(candidate, "re");
 	if (!f)
 		return -errno;

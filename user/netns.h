@@ -33,10 +33,10 @@ int netns_get(const char *name, ino_t *ino);
 /* Descriptor of the namespace, or -errno as netns_get(). */
 int netns_open(const char *name);
 /*
- * Makes a new network namespace and mounts it on /run/netns/NAME the way iproute2 does (directory made and made a shared
- * mount if need be, file O_EXCL mode 0), lo up. The caller stays where it is. -EEXIST if there is such a file and a
- * namespace on it; a left-over file with nothing mounted on it is used. Undoes everything on failure, except that the
- * directory stays: others may be using it by then.
+ * Makes a new network namespace and mounts it on /run/netns/NAME the way iproute2 does (directory made and made a
+ * shared mount if need be, file O_EXCL mode 0), lo up. The caller stays where it is. -EEXIST if there is such a file
+ * and a namespace on it; a left-over file with nothing mounted on it is used. Undoes everything on failure, except that
+ * the directory stays: others may be using it by then.
  */
 int netns_add(const char *name);
 /* Unmounts and removes the name. -ENOENT. The namespace itself ends with its last process. */
@@ -46,9 +46,9 @@ int netns_delete(const char *name);
 int netns_cookie(unsigned long long *cookie);
 
 /*
- * Does what `ip netns exec` does before it runs its command, for a process about to exec: enters the namespace behind fd,
- * takes a private mount namespace (everything rslave), mounts a sysfs of that namespace on /sys (what was mounted below
- * /sys/fs/cgroup and /sys/fs/bpf is bound into the new one, so that both stay visible), and binds each entry of
+ * Does what `ip netns exec` does before it runs its command, for a process about to exec: enters the namespace behind
+ * fd, takes a private mount namespace (everything rslave), mounts a sysfs of that namespace on /sys (what was mounted
+ * below /sys/fs/cgroup and /sys/fs/bpf is bound into the new one, so that both stay visible), and binds each entry of
  * /etc/netns/NAME over the one of the same name in /etc, if there is one.
  */
 int netns_enter(int fd, const char *name);

@@ -12,9 +12,6 @@
 #include "endpoints.h"
 #include "uplinks.h"
 
-/* Marks our routes: `ip route show proto 78`. */
-#define ROUTE_PROTOCOL 78
-
 /* Where a subnet is looked for: 10.80.0.0/16, 10.81.0.0/16, ... around the whole of 10.0.0.0/8. */
 #define AUTO_FIRST 80
 #define AUTO_PREFIX 16
@@ -28,11 +25,9 @@ static int write_network(const struct host *host, __u32 slot, const struct netwo
 
 int network_get(const struct host *host, unsigned int slot, struct network *network)
 {
-	struct network found;
-
-	if (bpf_map_lookup_elem(host->maps[MAP_NETWORKS], &slot, &found) || found.state == SLOT_FREE)
+	if (slot >= NSBPF_MAX_NETWORKS || host->networks[slot].state == SLOT_FREE)
 		return -ENOENT;
-	*network = found;
+	*network = host->networks[slot];
 	return 0;
 }
 

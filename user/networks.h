@@ -8,17 +8,21 @@
 
 #define NETWORK_DEFAULT "default"
 
+/* Marks the networks' routes: `ip route show proto 78`. */
+#define ROUTE_PROTOCOL 78
+
 struct network_spec {
 	const char *name;
-	const struct cidr *subnet;         /* NULL: one that overlaps no route of the host */
-	const struct nsbpf_addr *gateway;  /* NULL: the subnet's first address */
-	const unsigned int *mtu;           /* NULL: not said; 0: the uplink's */
-	const bool *isolate;               /* NULL: not said */
+	const struct cidr *subnet;        /* NULL: one that overlaps no route of the host */
+	const struct nsbpf_addr *gateway; /* NULL: the subnet's first address */
+	const unsigned int *mtu;          /* NULL: not said; 0: the uplink's */
+	const bool *isolate;              /* NULL: not said */
 };
 
 /* The slot, or -1. A network that is being made or removed is found, too. */
 int network_find(const struct host *host, const char *name, struct network *network);
-int network_get(const struct host *host, unsigned int slot, struct network *network); /* 0, or -ENOENT for a free slot */
+int network_get(const struct host *host, unsigned int slot,
+		struct network *network); /* 0, or -ENOENT for a free slot */
 int network_each(const struct host *host, int (*each)(unsigned int slot, const struct network *, void *arg), void *arg);
 
 /* 1 if done, 0 if already so, -1 with err. */

@@ -22,22 +22,22 @@ void nl_close(struct nl *nl); /* NULL is fine */
 struct link {
 	unsigned int ifindex;
 	char name[IFNAMSIZ];
-	char alias[256];   /* "" if none */
+	char alias[256]; /* "" if none */
 	unsigned int mtu;
-	unsigned int flags; /* IFF_UP, IFF_LOOPBACK, IFF_POINTOPOINT ... */
-	unsigned short type; /* ARPHRD_ETHER ... */
+	unsigned int flags;   /* IFF_UP, IFF_LOOPBACK, IFF_POINTOPOINT ... */
+	unsigned short type;  /* ARPHRD_ETHER ... */
 	unsigned char mac[6]; /* zero where the device has no 6-byte address */
 };
 
 struct veth {
-	unsigned int ifindex;        /* of the host end, chosen by the caller: -EEXIST or -EBUSY if it is in use */
-	const char *name;            /* of the host end */
-	const char *alias;           /* of the host end, may be NULL */
-	const unsigned char *mac;    /* of the host end */
-	const char *ns_name;         /* of the other end */
+	unsigned int ifindex;     /* of the host end, chosen by the caller: -EEXIST or -EBUSY if it is in use */
+	const char *name;         /* of the host end */
+	const char *alias;        /* of the host end, may be NULL */
+	const unsigned char *mac; /* of the host end */
+	const char *ns_name;      /* of the other end */
 	const unsigned char *ns_mac;
-	int ns_fd;                   /* network namespace of the other end */
-	unsigned int mtu;            /* of both */
+	int ns_fd;        /* network namespace of the other end */
+	unsigned int mtu; /* of both */
 };
 
 /*
@@ -46,7 +46,7 @@ struct veth {
  * bpf_fib_lookup() from it answers FWD_DISABLED. Takes several messages; undoes the pair if a later one fails.
  */
 int link_add_veth(struct nl *nl, const struct veth *veth);
-int link_get(struct nl *nl, const char *name, struct link *link);          /* -ENODEV */
+int link_get(struct nl *nl, const char *name, struct link *link);           /* -ENODEV */
 int link_get_index(struct nl *nl, unsigned int ifindex, struct link *link); /* -ENODEV */
 int link_set_up(struct nl *nl, unsigned int ifindex);
 int link_delete(struct nl *nl, unsigned int ifindex); /* -ENODEV */
@@ -66,15 +66,15 @@ int addr_add(struct nl *nl, const struct link_addr *addr, bool noprefixroute);
 int addr_each(struct nl *nl, int (*each)(const struct link_addr *addr, void *arg), void *arg);
 
 struct route {
-	struct nsbpf_addr dst;  /* the address as given for `prefix` 0, too: its family is the route's */
-	unsigned int prefix;    /* of the family: 0..32 or 0..128 */
+	struct nsbpf_addr dst;     /* the address as given for `prefix` 0, too: its family is the route's */
+	unsigned int prefix;       /* of the family: 0..32 or 0..128 */
 	struct nsbpf_addr gateway; /* all zero: none */
 	struct nsbpf_addr prefsrc; /* all zero: none */
-	unsigned int ifindex;   /* 0: none (unreachable) */
-	unsigned int table;     /* RT_TABLE_MAIN ... */
-	unsigned char type;     /* RTN_UNICAST, RTN_UNREACHABLE ... */
-	unsigned char scope;    /* RT_SCOPE_LINK, RT_SCOPE_UNIVERSE ... */
-	unsigned char protocol; /* RTPROT_STATIC ... */
+	unsigned int ifindex;      /* 0: none (unreachable) */
+	unsigned int table;        /* RT_TABLE_MAIN ... */
+	unsigned char type;        /* RTN_UNICAST, RTN_UNREACHABLE ... */
+	unsigned char scope;       /* RT_SCOPE_LINK, RT_SCOPE_UNIVERSE ... */
+	unsigned char protocol;    /* RTPROT_STATIC ... */
 	unsigned int metric;
 };
 

@@ -2,6 +2,10 @@
 /* Taking a host down. */
 #include "teardown.h"
 
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
 #include "endpoint_internal.h"
 #include "networks.h"
 #include "uplinks.h"
@@ -28,6 +32,39 @@ static int remove_network(unsigned int slot, const struct network *network, void
 	return network_delete(t->host, network->name, t->err) < 0 ? -1 : 0;
 }
 
+static int sweep_link(const struct link *link, void *arg)
+{
+	struct taking_down *t = arg;
+	int ret;
+
+	if (strncmp(link->alias, ENDPOINT_ALIAS, strlen(ENDPOINT_ALIAS)))
+		return 0;
+	ret = link_delete(t->host->nl, link->ifindex);
+	return ret == -ENODEV ? 0 : ret;
+}
+
+static int sweep_route(const struct route *route, void *arg)
+{
+	struct taking_down *t = arg;
+	int ret;
+
+	if (route->protocol != ROUTE_PROTOCOL)
+		return 0;
+	ret = route_delete(t->host->nl, route);
+	return ret == -ESRCH ? 0 : ret;
+}
+
+/* What no record names any more, by the marks that we leave on devices and routes: somebody removed our maps. */
+static int sweep(struct host *host, struct error *err)
+{
+	struct taking_down t = { host, err };
+	int ret = link_each(host->nl, sweep_link, &t);
+
+	if (!ret)
+		ret = route_each(host->nl, AF_INET, sweep_route, &t);
+	return ret ? fail(err, EXIT_SYSTEM, "cannot remove what is left: %s", strerror(-ret)) : 0;
+}
+
 int host_take_down(struct host *host, struct error *err)
 {
 	struct taking_down t = { host, err };
@@ -35,7 +72,7 @@ int host_take_down(struct host *host, struct error *err)
 	if (host->running && (endpoint_each(host, remove_endpoint, &t) || network_each(host, remove_network, &t) ||
 			      uplinks_delete_all(host, err)))
 		return -1;
-	return host_stop(host, err);
+	return sweep(host, err) || host_stop(host, err) ? -1 : 0;
 }
 
 void host_finish(struct host *host, bool failed)

@@ -5,7 +5,8 @@
 
 #include "host.h"
 
-/* Endpoints (adopted namespaces stay), networks, uplinks, datapath. Needs the lock; can be repeated until it succeeds. */
+/* Endpoints (adopted namespaces stay), networks, uplinks, datapath. Needs the lock; can be repeated until it succeeds.
+ */
 int host_take_down(struct host *host, struct error *err);
 
 /* Ends a changing command: if it failed and had to start the datapath, that is taken away again. Closes the host. */

@@ -3,30 +3,30 @@
 #ifndef NSBPF_DROPS_H
 #define NSBPF_DROPS_H
 
-#define NSBPF_DROP_REASONS(X)                                                                                             \
-	X(MALFORMED, "malformed", "header cut short or inconsistent")                                                     \
-	X(ETHERTYPE, "ethertype", "neither IPv4 nor ARP")                                                                 \
-	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the endpoint's")                                                 \
-	X(SPOOFED_IP, "spoofed-ip", "source address is not the endpoint's")                                               \
-	X(SPOOFED_ARP, "spoofed-arp", "ARP claims an address that is not the endpoint's")                                 \
-	X(MARTIAN, "martian", "a loopback address on the wire")                                                           \
-	X(MULTICAST, "multicast", "broadcast or multicast")                                                               \
-	X(NO_ENDPOINT, "no-endpoint", "no endpoint has this address, or it is being removed")                             \
-	X(ISOLATED, "isolated", "the endpoint of another, isolated network")                                              \
-	X(UNSOLICITED, "unsolicited", "forwarded towards an endpoint without a connection")                               \
-	X(UNTRACKED, "untracked", "belongs to no connection and may not open one")                                        \
-	X(SOURCE, "source", "the exposed port is not for this source")                                                    \
-	X(PROTOCOL, "protocol", "a protocol that can't be masqueraded")                                                   \
-	X(ICMP_ERROR, "icmp-error", "ICMP error towards the outside")                                                     \
-	X(FRAGMENT, "fragment", "fragment whose first one was not seen")                                                  \
-	X(TTL, "ttl", "time to live exceeded")                                                                            \
-	X(TOO_BIG, "too-big", "larger than the route's MTU")                                                              \
-	X(NO_ROUTE, "no-route", "the host has no route")                                                                  \
-	X(NOT_UPLINK, "not-uplink", "the route leaves by a device that is no uplink")                                     \
-	X(NO_ADDRESS, "no-address", "the uplink has no address to masquerade with")                                       \
-	X(NO_PORT, "no-port", "no NAT port is free")                                                                      \
-	X(TABLE_FULL, "table-full", "the connection table is full")                                                       \
-	X(TUPLE_TAKEN, "tuple-taken", "another connection has the same translated tuple")                                 \
+#define NSBPF_DROP_REASONS(X)                                                                                          \
+	X(MALFORMED, "malformed", "header cut short or inconsistent")                                                  \
+	X(ETHERTYPE, "ethertype", "neither IPv4 nor ARP")                                                              \
+	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the endpoint's")                                              \
+	X(SPOOFED_IP, "spoofed-ip", "source address is not the endpoint's")                                            \
+	X(SPOOFED_ARP, "spoofed-arp", "ARP claims an address that is not the endpoint's")                              \
+	X(MARTIAN, "martian", "a loopback address on the wire")                                                        \
+	X(MULTICAST, "multicast", "broadcast or multicast")                                                            \
+	X(NO_ENDPOINT, "no-endpoint", "no endpoint has this address, or it is being removed")                          \
+	X(ISOLATED, "isolated", "the endpoint of another, isolated network")                                           \
+	X(UNSOLICITED, "unsolicited", "forwarded towards an endpoint without a connection")                            \
+	X(UNTRACKED, "untracked", "belongs to no connection and may not open one")                                     \
+	X(SOURCE, "source", "the exposed port is not for this source")                                                 \
+	X(PROTOCOL, "protocol", "a protocol that can't be masqueraded")                                                \
+	X(ICMP_ERROR, "icmp-error", "ICMP error towards the outside")                                                  \
+	X(FRAGMENT, "fragment", "fragment whose first one was not seen")                                               \
+	X(TTL, "ttl", "time to live exceeded")                                                                         \
+	X(TOO_BIG, "too-big", "larger than the route's MTU")                                                           \
+	X(NO_ROUTE, "no-route", "the host has no route")                                                               \
+	X(NOT_UPLINK, "not-uplink", "the route leaves by a device that is no uplink")                                  \
+	X(NO_ADDRESS, "no-address", "the uplink has no address to masquerade with")                                    \
+	X(NO_PORT, "no-port", "no NAT port is free")                                                                   \
+	X(TABLE_FULL, "table-full", "the connection table is full")                                                    \
+	X(TUPLE_TAKEN, "tuple-taken", "another connection has the same translated tuple")                              \
 	X(REWRITE, "rewrite", "the packet could not be rewritten")
 
 #define NSBPF_DROP_ENUM(id, name, text) DROP_##id,

@@ -5,7 +5,8 @@
 
 #include "nsbpf/types.h"
 
-/* Below 0, 0 or above 0. Any total order will do as long as both sides use this one, so words are compared as loaded. */
+/* Below 0, 0 or above 0. Any total order will do as long as both sides use this one, so words are compared as loaded.
+ */
 static inline int nsbpf_addr_compare(const struct nsbpf_addr *a, const struct nsbpf_addr *b)
 {
 	for (int i = 0; i < 4; i++)
@@ -14,7 +15,8 @@ static inline int nsbpf_addr_compare(const struct nsbpf_addr *a, const struct ns
 	return 0;
 }
 
-/* How a mapping stands to a wanted (proto, addr, port): below 0, 0 or above 0; of its range only the first port counts. */
+/* How a mapping stands to a wanted (proto, addr, port): below 0, 0 or above 0; of its range only the first port counts.
+ */
 static inline int mapping_compare(const struct mapping *m, __u8 proto, const struct nsbpf_addr *addr, __u16 port)
 {
 	int order;

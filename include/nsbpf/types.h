@@ -12,12 +12,12 @@
 /* Bumped whenever a map's layout or meaning changes: a CLI never touches maps of another layout. */
 #define NSBPF_ABI 1
 
-#define NSBPF_NAME_MAX 63          /* bytes of an endpoint's or network's name, without the NUL */
-#define NSBPF_MAX_ENDPOINTS 2048   /* slots of `endpoints`; slot 0 stands for "outside" */
-#define NSBPF_MAX_NETWORKS 256     /* slots of `networks`; slot 0 is never used */
+#define NSBPF_NAME_MAX 63        /* bytes of an endpoint's or network's name, without the NUL */
+#define NSBPF_MAX_ENDPOINTS 2048 /* slots of `endpoints`; slot 0 stands for "outside" */
+#define NSBPF_MAX_NETWORKS 256   /* slots of `networks`; slot 0 is never used */
 #define NSBPF_MAX_UPLINKS 64
 #define NSBPF_MAX_MAPPINGS 16384
-#define NSBPF_MAX_SOURCES 8        /* --from of one mapping */
+#define NSBPF_MAX_SOURCES 8 /* --from of one mapping */
 #define NSBPF_MAX_HOST_ADDRESSES 4096
 #define NSBPF_MAX_CONNECTIONS 65536
 
@@ -64,11 +64,11 @@ enum endpoint_flag {
 };
 
 struct endpoint {
-	__u32 ifindex; /* of the host veth; 0 until it exists */
-	__u16 network; /* slot in `networks` */
-	__u8 state;    /* enum slot_state */
-	__u8 flags;    /* enum endpoint_flag */
-	__u8 mac[6];   /* of the ns veth */
+	__u32 ifindex;       /* of the host veth; 0 until it exists */
+	__u16 network;       /* slot in `networks` */
+	__u8 state;          /* enum slot_state */
+	__u8 flags;          /* enum endpoint_flag */
+	__u8 mac[6];         /* of the ns veth */
 	__u8 gateway_mac[6]; /* of the host veth: the only MAC the namespace ever sees */
 	__be32 addr4;
 	struct nsbpf_addr addr6;
@@ -102,7 +102,7 @@ struct network {
 _Static_assert(sizeof(struct network) == 120, "shared layout");
 
 enum uplink_flag {
-	UPLINK_NAMED = 1 << 0,       /* by `uplink add`, so it stays when the default route goes */
+	UPLINK_NAMED = 1 << 0,        /* by `uplink add`, so it stays when the default route goes */
 	UPLINK_CLSACT_QDISC = 1 << 1, /* nsbpf made its clsact qdisc */
 };
 
@@ -131,9 +131,9 @@ struct source {
 _Static_assert(sizeof(struct source) == 20, "shared layout");
 
 /*
- * One `expose`, a whole range in one entry. The table is an array sorted by (proto, addr, first) in which no two entries
- * overlap, so that the datapath finds one by binary search; user space writes the half that is not in use and then
- * publishes it by settings.mappings.
+ * One `expose`, a whole range in one entry. The table is an array sorted by (proto, addr, first) in which no two
+ * entries overlap, so that the datapath finds one by binary search; user space writes the half that is not in use and
+ * then publishes it by settings.mappings.
  */
 struct mapping {
 	struct nsbpf_addr addr; /* host address, or all zero for any */
@@ -149,7 +149,8 @@ struct mapping {
 
 _Static_assert(sizeof(struct mapping) == 192, "shared layout");
 
-/* settings.mappings: which half of the table is in use, and how many entries it has; one word, so one store publishes */
+/* settings.mappings: which half of the table is in use, and how many entries it has; one word, so one store publishes
+ */
 #define NSBPF_MAPPINGS_HALF (1U << 31)
 #define NSBPF_MAPPINGS_COUNT (NSBPF_MAPPINGS_HALF - 1)
 
@@ -176,16 +177,16 @@ struct conn {
 	struct bpf_timer timer; /* armed in the original direction's entry only */
 	struct tuple xlat;      /* what this direction's packets become */
 	__u64 packets;
-	__u64 bytes; /* of IP and above */
-	__u32 seen;  /* last packet, CLOCK_UNIT, wraps */
+	__u64 bytes;  /* of IP and above */
+	__u32 seen;   /* last packet, CLOCK_UNIT, wraps */
 	__u32 routed; /* when oif and nexthop were looked up, CLOCK_UNIT, wraps */
 	struct nsbpf_addr nexthop;
-	__u32 oif;       /* 0: no route known yet */
-	__u16 endpoint;  /* whose connection it is */
-	__u16 target;    /* the endpoint that this direction's packets go to, 0 for outside */
-	__u16 mtu;       /* of the route; 0: not known */
-	__u8 flags;      /* enum conn_flag */
-	__u8 tcp;        /* enum tcp_seen */
+	__u32 oif;      /* 0: no route known yet */
+	__u16 endpoint; /* whose connection it is */
+	__u16 target;   /* the endpoint that this direction's packets go to, 0 for outside */
+	__u16 mtu;      /* of the route; 0: not known */
+	__u8 flags;     /* enum conn_flag */
+	__u8 tcp;       /* enum tcp_seen */
 	__u8 pad[4];
 };
 
@@ -196,10 +197,10 @@ _Static_assert(sizeof(struct conn) == 112, "shared layout");
 #define NSBPF_CLOCK_HZ 954
 
 enum conn_state {
-	CONN_TCP_SYN,         /* no answer accepted yet */
+	CONN_TCP_SYN, /* no answer accepted yet */
 	CONN_TCP_ESTABLISHED,
-	CONN_TCP_FIN,         /* one direction is done */
-	CONN_TCP_CLOSING,     /* both are */
+	CONN_TCP_FIN,     /* one direction is done */
+	CONN_TCP_CLOSING, /* both are */
 	CONN_TCP_RESET,
 	CONN_UDP,
 	CONN_ICMP,
@@ -208,10 +209,10 @@ enum conn_state {
 
 /* settings.features: what this kernel has beyond the floor */
 enum feature {
-	FEATURE_TCX = 1 << 0,           /* BPF links at tc, Linux 6.6 */
-	FEATURE_FIB_SRC = 1 << 1,       /* BPF_FIB_LOOKUP_SRC, Linux 6.7 and 6.1.y */
+	FEATURE_TCX = 1 << 0,            /* BPF links at tc, Linux 6.6 */
+	FEATURE_FIB_SRC = 1 << 1,        /* BPF_FIB_LOOKUP_SRC, Linux 6.7 and 6.1.y */
 	FEATURE_FIB_SKIP_NEIGH = 1 << 2, /* BPF_FIB_LOOKUP_SKIP_NEIGH, Linux 6.3 and 6.1.y */
-	FEATURE_HOST_SOCKETS = 1 << 3,  /* the cgroup hooks are attached */
+	FEATURE_HOST_SOCKETS = 1 << 3,   /* the cgroup hooks are attached */
 };
 
 struct port_range {
@@ -223,7 +224,7 @@ struct port_range {
 struct settings {
 	__u32 abi; /* NSBPF_ABI of whoever loaded the programs */
 	__u32 features;
-	__u32 mappings; /* NSBPF_MAPPINGS_HALF | count */
+	__u32 mappings;                 /* NSBPF_MAPPINGS_HALF | count */
 	struct port_range nat_ports[2]; /* where masquerade takes its ports: below and above ip_local_port_range */
 	__u32 timeouts[CONN_STATES];    /* seconds */
 };

@@ -106,19 +106,21 @@ def state(host):
     return {"status": listed, **snapshot.take(host)}
 
 
-def refused(host, code, command, *words):
+def refused(host, code, *commands, words=()):
+    """Each command fails with this exit code and one line that has these words; all together they change nothing."""
     stand_ins = {"NEW": host.name("new"), "NEWER": host.name("newer"), "OLD": host.name("old"),
                  "OTHER": host.name("other")}
     before = state(host)
-    done = host.nsbpf(*[stand_ins.get(word, word) for word in command], check=False)
-    changed = snapshot.difference(before, state(host))
-    assert (done.returncode, changed) == (code, []), done
-    assert done.stdout == ""
-    assert done.stderr.endswith("\n") and len(done.stderr.splitlines()) == 1, done.stderr
-    assert re.fullmatch(r"nsbpf: \S[^\x00-\x1f\x7f\x80-\x9f\udc80-\udcff]*\n", done.stderr), done.stderr
-    assert len(done.stderr) < 600
-    for word in words:
-        assert stand_ins.get(word, word) in done.stderr
+    for command in commands:
+        done = host.nsbpf(*[stand_ins.get(word, word) for word in command], check=False)
+        assert done.returncode == code, done
+        assert done.stdout == ""
+        assert done.stderr.endswith("\n") and len(done.stderr.splitlines()) == 1, done.stderr
+        assert re.fullmatch(r"nsbpf: \S[^\x00-\x1f\x7f\x80-\x9f\udc80-\udcff]*\n", done.stderr), done.stderr
+        assert len(done.stderr) < 600
+        for word in words:
+            assert stand_ins.get(word, word) in done.stderr
+    assert snapshot.difference(before, state(host)) == []
 
 
 def table(rows):
@@ -127,9 +129,7 @@ def table(rows):
 
 @pytest.mark.parametrize("verb", list(NAMED))
 def test_names(ready, verb):
-    """All bad names of one verb in one test: 200 rows of their own would be slower, and say no more."""
-    for name in BAD_NAMES.values():
-        refused(ready, USAGE, [name if word == "NAME" else word for word in NAMED[verb]])
+    refused(ready, USAGE, *[[name if word == "NAME" else word for word in NAMED[verb]] for name in BAD_NAMES.values()])
 
 
 def test_longest_name_is_good(ready):
@@ -144,20 +144,17 @@ def test_longest_name_is_good(ready):
 @pytest.mark.parametrize("option, values", [("--ip", BAD_ADDRESSES), ("--mac", BAD_MACS), ("--mtu", BAD_MTUS)],
                          ids=["ip", "mac", "mtu"])
 def test_values_of_add(ready, option, values):
-    for value in values:
-        refused(ready, USAGE, ["add", "NEW", option, value])
+    refused(ready, USAGE, *[["add", "NEW", option, value] for value in values])
 
 
 @pytest.mark.parametrize("verb", ["expose", "unexpose"])
 def test_ports(ready, verb):
-    for ports in BAD_PORTS:
-        refused(ready, USAGE, [verb, "OLD", ports])
+    refused(ready, USAGE, *[[verb, "OLD", ports] for ports in BAD_PORTS])
 
 
 def test_sources(ready):
-    for source in BAD_SOURCES:
-        refused(ready, USAGE, ["expose", "OLD", "6000", "--from", source])
-    refused(ready, USAGE, ["expose", "OLD", "6000"] + ["--from", "192.0.2.0/24"] * 9)
+    refused(ready, USAGE, *[["expose", "OLD", "6000", "--from", source] for source in BAD_SOURCES],
+            ["expose", "OLD", "6000"] + ["--from", "192.0.2.0/24"] * 9)
 
 
 @table(BAD_WORDS)
@@ -168,7 +165,7 @@ def test_words(ready, row):
 @table(CONFLICTS)
 def test_conflicts_and_missing(ready, row):
     code, command, words = row
-    refused(ready, code, command, *words)
+    refused(ready, code, command, words=words)
 
 
 @pytest.mark.parametrize("proto", ["tcp", "udp"])
@@ -177,8 +174,8 @@ def test_port_held_by_a_host_socket(ready, proto, address):
     """The message names the holder: pid and program."""
     server = getattr(ready, f"{proto}_echo")(7777, address)
     try:
-        refused(ready, CONFLICT, ["expose", "OLD", f"7770-7780/{proto}"], f"pid {server.process.pid}", "python3",
-                "7777")
+        refused(ready, CONFLICT, ["expose", "OLD", f"7770-7780/{proto}"],
+                words=[f"pid {server.process.pid}", "python3", "7777"])
     finally:
         server.stop()
 
@@ -196,8 +193,9 @@ def test_port_held_elsewhere_is_free(ready):
 
 
 @pytest.mark.parametrize("code, command", [
-    (USAGE, ["-j", "frobnicate"]), (USAGE, ["-j", "add", "a/b"]), (USAGE, ["-j", "add", "a\udcff"]), (USAGE, ["add", "a\"b\\\n", "-j"]),
-    (MISSING, ["expose", "nobody", "80", "--json"]), (CONFLICT, ["-j", "network", "del", "default"]),
+    (USAGE, ["-j", "frobnicate"]), (USAGE, ["-j", "add", "a/b"]), (USAGE, ["-j", "add", "a\udcff"]),
+    (USAGE, ["add", "a\"b\\\n", "-j"]), (MISSING, ["expose", "nobody", "80", "--json"]),
+    (CONFLICT, ["-j", "network", "del", "default"]),
 ], ids=["words", "name", "bytes", "quoting", "missing", "conflict"])
 def test_errors_as_json(ready, code, command):
     done = ready.nsbpf(*command, check=False)

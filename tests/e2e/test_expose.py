@@ -256,8 +256,21 @@ class TestHeldPort:
 
     def test_another_endpoint_has_it(self, host, a, b):
         host.nsbpf("expose", a.name, "5000-5010")
-        for ports in ("5000", "5010", "5005-5020", HOST_ADDRESS + ":5005", "127.0.0.1:5005"):
+        for ports in ("5000", "5010", "5005-5020", "4000-6000"):
             done = host.nsbpf("expose", b.name, ports, check=False)
             assert done.returncode == 4 and a.name in done.stderr, (ports, done.stderr)
-        host.nsbpf("expose", b.name, "5011")
-        host.nsbpf("expose", b.name, "5005/udp")
+        for ports in ("4999", "5011", "5005/udp"):
+            host.nsbpf("expose", b.name, ports)
+
+    def test_one_address_goes_before_any(self, host, a, b):
+        """As with sockets of the host's: the one bound to the address gets it."""
+        host.nsbpf("expose", a.name, "5000-5010")
+        host.nsbpf("expose", b.name, f"{HOST_ADDRESS}:5005")
+        done = host.nsbpf("expose", a.name, f"{HOST_ADDRESS}:5005", check=False)
+        assert done.returncode == 4 and b.name in done.stderr
+        with a.tcp_echo(5004), a.tcp_echo(5005), b.tcp_echo(5005):
+            assert question(host.outside, "tcp", HOST_ADDRESS, 5004)["local"] == a.address
+            assert question(host.outside, "tcp", HOST_ADDRESS, 5005)["local"] == b.address
+            assert question(host, "tcp", "127.0.0.1", 5005)["local"] == a.address
+            host.nsbpf("unexpose", b.name, f"{HOST_ADDRESS}:5005")
+            assert question(host.outside, "tcp", HOST_ADDRESS, 5005)["local"] == a.address

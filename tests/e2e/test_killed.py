@@ -2,7 +2,7 @@
 """Commands that are killed at a system call, or whose system calls fail: repeat or undo them, and all is clean.
 
 strace kills, or fails, the command at its Nth call of a set. Which N are worth it shows a run without a fault: those of
-calls that change something. Some 20 of them are taken, evenly spread; with NSBPF_TEST_EVERY=1 in the environment all.
+calls that change something. A dozen of them are taken, evenly spread; with NSBPF_TEST_EVERY=1 in the environment all.
 """
 import os
 import re
@@ -19,7 +19,7 @@ CALLS = ("bpf,sendto,sendmsg,clone,clone3,fork,vfork,mkdir,mkdirat,rmdir,unlink,
 READS = re.compile(r"BPF_(\w+_)?(LOOKUP|GET|QUERY)|RTM_GET|nlmsg_type=0x(12|16|1a|1e)\b|NLM_F_DUMP|0x300|resumed>")
 # calls of the children that work in process 1's mount namespace: strace counts by process, and these start late
 OF_CHILDREN = ("unshare", "mount", "umount2", "unlink,unlinkat", "rename", "ioctl")
-POINTS = 20
+POINTS = 12
 KILL, FAIL = "signal=KILL", "error=ENOMEM"
 
 

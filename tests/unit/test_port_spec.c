@@ -174,7 +174,7 @@ static void test_error(void **state)
 	assert_string_equal(err.text, "ns1: port 80");
 
 	(fail)(&err, EXIT_USAGE, "no '%s'", "a\nb\tc\x1b[1m\x7f ü");
-	assert_string_equal(err.text, "no 'a?b?c?[1m? ü'");
+	assert_string_equal(err.text, "no 'a?b?c?[1m? ?\?'");
 
 	memset(longer, 'x', sizeof(longer) - 1);
 	longer[sizeof(longer) - 1] = '\0';
