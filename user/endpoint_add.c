@@ -195,7 +195,7 @@ static int configure_namespace(const struct endpoint *endpoint, const struct net
 		.protocol = RTPROT_STATIC,
 	};
 	struct link_addr addr = { .addr = addr_from4(endpoint->addr4), .prefix = network->prefix4 };
-	struct link lo, device;
+	struct link lo = { 0 }, device = { 0 };
 	struct nl *nl;
 	int ret;
 
