@@ -19,6 +19,7 @@ USER_SOURCES := $(wildcard user/*.c)
 # What needs neither the skeleton nor a command: the unit tests link with it.
 LIBRARY := addr error host_ports mounts netns nl nl_addr nl_filter nl_link nl_route nl_sockets port_spec resolv
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+BENCH_TOOLS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 
 ifeq ($(V),1)
 say = @:
@@ -29,7 +30,7 @@ MAKEFLAGS += --no-print-directory
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all asan unit-tests install uninstall clean help deps demo test check-style
+.PHONY: all asan unit-tests install uninstall clean help deps demo test bench bench-tools check-style
 
 all: $(B)/nsbpf
 
@@ -67,12 +68,21 @@ asan: $(B)/asan/nsbpf
 
 unit-tests: $(UNIT_TESTS:%=$(B)/asan/unit/%)
 
+$(B)/bench/%: tests/bench/%.c
+	$(say) CC $<
+	mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(CFLAGS) $< -o $@
+
+bench-tools: $(BENCH_TOOLS)
+-include $(BENCH_TOOLS:=.d)
+
 install: $(B)/nsbpf
 	$(say) INSTALL $(DESTDIR)$(PREFIX)/sbin/nsbpf
 	install -D -m 0755 $< $(DESTDIR)$(PREFIX)/sbin/nsbpf
+	install -D -m 0644 docs/nsbpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/nsbpf.8
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/nsbpf
+	rm -f $(DESTDIR)$(PREFIX)/sbin/nsbpf $(DESTDIR)$(PREFIX)/share/man/man8/nsbpf.8
 
 deps:
 	tests/install-packages
@@ -87,12 +97,17 @@ test: deps
 	$(MAKE) all asan unit-tests
 	tests/run $(TESTS)
 
+# ROUNDS=n, or QUICK=1 to see in a minute that it works; results.json in $(B)/bench has every sample.
+bench: deps
+	$(MAKE) all bench-tools
+	tests/bench/run
+
 check-style:
-	clang-format --dry-run -Werror bpf/*.[ch] user/*.[ch] include/nsbpf/*.h tests/unit/*.[ch]
+	clang-format --dry-run -Werror bpf/*.[ch] user/*.[ch] include/nsbpf/*.h tests/unit/*.[ch] tests/bench/*.[ch]
 	# It knows neither libbpf's macro nor the cleanup attribute.
 	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
 		--suppress=missingIncludeSystem --suppress=resourceLeak \
-		-D'LIBBPF_OPTS(type,name,...)=struct type name' -Iinclude -Iuser user tests/unit
+		-D'LIBBPF_OPTS(type,name,...)=struct type name' -Iinclude -Iuser user tests/unit tests/bench
 
 clean:
 	rm -rf $(B)
@@ -102,6 +117,7 @@ help:
 	'make             build $(B)/nsbpf' \
 	'sudo make demo   install what is missing, build, and show the main job on real traffic' \
 	'sudo make test   install what is missing, build, and run all tests (TESTS=word: those with it in their name)' \
+	'sudo make bench  install what is missing, build, and measure nsbpf beside bridge and iptables (ROUNDS=n, QUICK=1)' \
 	'make install     PREFIX=$(PREFIX), DESTDIR=' \
 	'make check-style clang-format and cppcheck' \
 	'make clean'

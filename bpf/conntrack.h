@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Connections: a pair of entries in one hash map, one a direction. An original entry always has its reply entry: the
- * reply is inserted first and removed last. The pair ends by the timer in the original entry, which is armed once and
- * re-arms itself for as long as there was traffic, so an established packet never touches it.
+ * Connections: a pair of entries in one hash map, one a direction. An original entry has its reply entry as
+ * long as it is of use: the reply is inserted first. The pair ends by the timer in the original entry, which is armed
+ * once and re-arms itself for as long as there was traffic, so an established packet never touches it.
  */
 #ifndef NSBPF_BPF_CONNTRACK_H
 #define NSBPF_BPF_CONNTRACK_H
 
 #define CLOCK_MONOTONIC 1
 #define EEXIST 17
+#define EBUSY 16
 #define E2BIG 7
-
-static __always_inline __u32 clock_now(void)
-{
-	return bpf_ktime_get_coarse_ns() >> NSBPF_CLOCK_SHIFT;
-}
 
 static __always_inline struct settings *settings_get(void)
 {
@@ -36,7 +32,7 @@ static __always_inline struct conn *conn_other_direction(const struct conn *c)
 	return conn_lookup(&key);
 }
 
-/* Idle time after which a connection in this state ends, CLOCK_UNIT. */
+/* Idle time after which a connection in this state ends, in units of clock_now(). */
 static __always_inline __u32 conn_timeout(enum conn_state state)
 {
 	struct settings *s = settings_get();
@@ -49,28 +45,98 @@ static __always_inline void conn_arm(struct conn *original, __u32 idle)
 	bpf_timer_start(&original->timer, (__u64)idle << NSBPF_CLOCK_SHIFT, 0);
 }
 
-/* The timer of an original entry went off: traffic since, then wait for the rest of the idle time; else both end. */
+/* Time since `seen`. Another CPU's clock may have been read a little later than ours: that is no time at all. */
+static __always_inline __u32 conn_age(__u32 seen, __u32 now)
+{
+	__s32 age = now - seen;
+
+	return age > 0 ? age : 0;
+}
+
+/*
+ * The timer of an original entry went off: traffic since, then wait for the rest of the idle time; else both end. The
+ * reply first: a packet that finds neither entry may open the connection anew at once, and keeps what it inserts.
+ */
 static int conn_expire(__attribute__((unused)) void *map, struct tuple *key, struct conn *c)
 {
-	struct tuple original = *key, reply;
-	__u32 idle, limit, now = clock_now();
+	struct tuple original = *key, reply, back;
+	__u32 idle, other, limit, now;
 	struct conn *r;
 
 	tuple_reverse(&c->xlat, &reply);
 	r = conn_lookup(&reply);
 	if (r) {
-		idle = now - c->seen;
-		if (now - r->seen < idle)
-			idle = now - r->seen;
+		now = clock_now();
+		idle = conn_age(c->seen, now);
+		other = conn_age(r->seen, now);
+		if (other < idle)
+			idle = other;
 		limit = conn_timeout(conn_state(original.proto, c->tcp, r->tcp));
 		if (idle < limit) {
 			conn_arm(c, limit - idle);
 			return 0;
 		}
+		tuple_reverse(&r->xlat, &back);
+		if (tuple_equal(&back, &original))
+			bpf_map_delete_elem(&connections, &reply);
 	}
 	bpf_map_delete_elem(&connections, &original);
-	bpf_map_delete_elem(&connections, &reply);
 	return 0;
+}
+
+static __always_inline int conn_time(struct conn *original, __u8 proto)
+{
+	int err = bpf_timer_init(&original->timer, &connections, CLOCK_MONOTONIC);
+
+	if (err && err != -EBUSY)
+		return err;
+	err = bpf_timer_set_callback(&original->timer, conn_expire);
+	if (err)
+		return err;
+	return bpf_timer_start(&original->timer, (__u64)conn_timeout(conn_state(proto, 0, 0)) << NSBPF_CLOCK_SHIFT, 0);
+}
+
+#define LATECOMERS_PER_RUN 32
+#define LATECOMERS_DELAY 100000000ULL /* ns */
+
+/* Gives connections the timer that they could not get at first; a good while later there is memory again. */
+static int latecomers_run(__attribute__((unused)) void *map, __attribute__((unused)) __u32 *key, struct latecomers *l)
+{
+	struct tuple tuple;
+	struct conn *c;
+
+	for (int i = 0; i < LATECOMERS_PER_RUN; i++) {
+		if (bpf_map_pop_elem(&untimed, &tuple))
+			return 0;
+		c = conn_lookup(&tuple);
+		if (!c || !(c->flags & CONN_UNTIMED))
+			continue;
+		if (conn_time(c, tuple.proto)) {
+			bpf_map_push_elem(&untimed, &tuple, BPF_ANY);
+			break;
+		}
+		c->flags &= ~CONN_UNTIMED;
+	}
+	bpf_timer_start(&l->timer, LATECOMERS_DELAY, 0);
+	return 0;
+}
+
+/*
+ * The timer's memory is allocated without waiting for any lock: on Linux 6.17 and newer (__bpf_async_init) that fails
+ * for one connection in a hundred, though there is plenty. So it may have to wait for its timer. False: it can't even
+ * wait.
+ */
+static __always_inline bool conn_time_later(const struct tuple *tuple, struct conn *original)
+{
+	__u32 zero = 0;
+	struct latecomers *l = bpf_map_lookup_elem(&latecomers, &zero);
+
+	if (!l)
+		return false;
+	original->flags |= CONN_UNTIMED;
+	if (bpf_map_push_elem(&untimed, tuple, 0))
+		return false;
+	return !bpf_timer_start(&l->timer, LATECOMERS_DELAY, 0);
 }
 
 static __always_inline void conn_touch(struct __sk_buff *skb, struct conn *c, __u32 now)
@@ -182,6 +248,7 @@ static __always_inline void conn_remove_reply(const struct conn_plan *plan)
 static __noinline enum verdict conn_insert_original(struct packet *p, const struct conn_plan *plan)
 {
 	struct conn *original = conn_prepare(plan);
+	struct tuple key = p->tuple; /* on the stack: see from_endpoint_new() */
 	struct conn *c;
 	int err = -E2BIG;
 
@@ -189,21 +256,19 @@ static __noinline enum verdict conn_insert_original(struct packet *p, const stru
 		original->xlat = plan->xlat;
 		original->target = plan->target;
 		original->flags |= CONN_ORIGINAL;
-		err = bpf_map_update_elem(&connections, &p->tuple, original, BPF_NOEXIST);
+		err = bpf_map_update_elem(&connections, &key, original, BPF_NOEXIST);
 	}
-	c = conn_lookup(&p->tuple);
+	c = conn_lookup(&key);
 	if (err) {
 		/* The other CPU may have come by the same translation, and then the reply is its reply, too. */
 		if (!c || !tuple_equal(&c->xlat, &plan->xlat))
 			conn_remove_reply(plan);
 		return c ? VERDICT_CONTINUE : drop(p, DROP_TABLE_FULL);
 	}
-	if (c && !bpf_timer_init(&c->timer, &connections, CLOCK_MONOTONIC) &&
-	    !bpf_timer_set_callback(&c->timer, conn_expire) &&
-	    !bpf_timer_start(&c->timer, (__u64)conn_timeout(conn_state(p->tuple.proto, 0, 0)) << NSBPF_CLOCK_SHIFT, 0))
+	if (c && (!conn_time(c, key.proto) || conn_time_later(&key, c)))
 		return VERDICT_CONTINUE;
 	/* Without its timer it would stay for ever. */
-	bpf_map_delete_elem(&connections, &p->tuple);
+	bpf_map_delete_elem(&connections, &key);
 	conn_remove_reply(plan);
 	return drop(p, DROP_TABLE_FULL);
 }

@@ -53,7 +53,7 @@ static __noinline enum verdict conn_route(struct __sk_buff *skb, struct packet *
 
 	if (c->flags & CONN_DNAT)
 		tuple.saddr = c->xlat.saddr;
-	v = route_lookup(skb, p, skb->ifindex, &tuple, &route);
+	v = route_lookup(skb, p, &tuple, &route);
 	if (v != VERDICT_CONTINUE)
 		return v;
 	if (route.local || !bpf_map_lookup_elem(&uplinks, &route.oif))

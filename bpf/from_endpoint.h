@@ -94,7 +94,8 @@ static __always_inline enum verdict may_masquerade(struct packet *p)
 
 /*
  * No connection knows this packet: where does it want to go? VERDICT_CONTINUE: now there is one. Not static: so the
- * verifier looks at it once, and not after each way that the parser may have taken.
+ * verifier looks at it once, and not after each way that the parser may have taken. But Linux before 6.2 takes no map
+ * key from behind the pointer that such a function gets: what is called here copies keys to the stack first.
  */
 __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 network)
 {
@@ -105,13 +106,13 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 
 	if (!p || !net)
 		return VERDICT_PASS;
-	v = route_lookup(skb, p, skb->ifindex, &p->tuple, &route);
+	v = route_lookup(skb, p, &p->tuple, &route);
 	if (v != VERDICT_CONTINUE)
 		return v;
 	if (route.local) {
-		m = mapping_wants(p) && !is_broadcast(&p->tuple.daddr)
-			    ? mapping_lookup(p->tuple.proto, &p->tuple.daddr, p->tuple.dport)
-			    : NULL;
+		m = NULL;
+		if (mapping_wants(p) && !is_broadcast(&p->tuple.daddr))
+			m = mapping_lookup(p->tuple.proto, &p->tuple.daddr, p->tuple.dport);
 		return m ? open_hairpin(skb, p, m) : VERDICT_PASS;
 	}
 	if (endpoint_slot(route.oif))
@@ -160,6 +161,9 @@ static __always_inline enum verdict from_endpoint_stages(struct __sk_buff *skb, 
 	ep = endpoint_get(p->endpoint);
 	if (!ep || ep->ifindex != skb->ifindex)
 		return drop(p, DROP_NO_ENDPOINT);
+	/* The tag would stay on the packet, all the way out of the uplink and into a VLAN of the host's choosing. */
+	if (skb->vlan_present)
+		return drop(p, DROP_ETHERTYPE);
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
 		return from_endpoint_ipv4(skb, p, ep);

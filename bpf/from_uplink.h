@@ -27,17 +27,17 @@ static __always_inline enum verdict open_exposed(struct __sk_buff *skb, struct p
 	struct conn_plan plan = { .endpoint = m->endpoint, .target = m->endpoint, .flags = CONN_DNAT };
 	int err;
 
+	/* A bridged or routed stranger's address is not ours to serve, whatever its port. */
+	if (!route_is_local(skb, p))
+		return VERDICT_PASS;
 	if (!target)
 		return drop(p, DROP_NO_ENDPOINT);
-	/* A bridged or routed stranger's address is not ours to serve, whatever its port. */
-	if (!route_is_local(skb, p, target->ifindex))
-		return VERDICT_PASS;
 	p->endpoint = m->endpoint;
-	if (bpf_map_lookup_elem(&addresses, &p->tuple.saddr))
+	plan.xlat = p->tuple;
+	if (bpf_map_lookup_elem(&addresses, &plan.xlat.saddr))
 		return drop(p, DROP_SPOOFED_IP);
 	if (!mapping_allows(m, &p->tuple.saddr))
 		return drop(p, DROP_SOURCE);
-	plan.xlat = p->tuple;
 	addr_set4(&plan.xlat.daddr, target->addr4);
 	plan.xlat.dport = mapping_target_port(m, p->tuple.dport);
 	err = conn_insert_reply(&p->tuple, &plan);
@@ -82,6 +82,8 @@ static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, st
 	if (!c) {
 		enum verdict v = from_uplink_new(skb, p);
 
+		if (v == VERDICT_PASS && p->first_fragment)
+			fragment_forget(p);
 		if (v != VERDICT_CONTINUE)
 			return v;
 		c = conn_lookup(&p->tuple);

@@ -30,14 +30,21 @@ static __always_inline bool is_host_socket(struct bpf_sock_addr *ctx)
 	return bpf_get_netns_cookie(ctx) == host_netns_cookie;
 }
 
+/* A full table costs the socket its view of the address that it asked for, not its connection. */
 static __always_inline void peer_remember(struct bpf_sock_addr *ctx, const struct socket_address *asked,
 					  const struct socket_address *given)
 {
-	struct socket_peers *s = bpf_sk_storage_get(&socket_peers, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	struct host_socket_peers first = { .proto = ctx->protocol }, *s;
+	__u64 cookie = bpf_get_socket_cookie(ctx);
 	struct socket_peer *peer;
 
-	if (!s)
-		return;
+	s = bpf_map_lookup_elem(&host_sockets, &cookie);
+	if (!s) {
+		bpf_map_update_elem(&host_sockets, &cookie, &first, BPF_NOEXIST);
+		s = bpf_map_lookup_elem(&host_sockets, &cookie);
+		if (!s)
+			return;
+	}
 	for (int i = 0; i < NSBPF_SOCKET_PEERS; i++) {
 		peer = &s->peers[i];
 		if (peer->given_port == given->port && addr_equal(&peer->given, &given->addr)) {
@@ -53,7 +60,10 @@ static __always_inline void peer_remember(struct bpf_sock_addr *ctx, const struc
 	peer->given_port = given->port;
 }
 
-/* Exchanges the address of a host that exposes this port for the endpoint's. False: leave it as it is. */
+/*
+ * Exchanges the address of a host that exposes this port for the endpoint's. False: leave it as it is. Whom the port is
+ * exposed to (--from) is about others: the host's own sockets could reach the endpoint by its address in any case.
+ */
 static __always_inline bool exposed_target(struct bpf_sock_addr *ctx, struct socket_address *address)
 {
 	struct socket_address asked = *address;
@@ -77,11 +87,13 @@ static __always_inline bool exposed_target(struct bpf_sock_addr *ctx, struct soc
 /* The way back: from the endpoint's address to the one that the socket asked for. */
 static __always_inline bool asked_address(struct bpf_sock_addr *ctx, struct socket_address *address)
 {
-	struct socket_peers *s;
+	struct host_socket_peers *s;
+	__u64 cookie;
 
 	if (!is_host_socket(ctx))
 		return false;
-	s = bpf_sk_storage_get(&socket_peers, ctx->sk, NULL, 0);
+	cookie = bpf_get_socket_cookie(ctx);
+	s = bpf_map_lookup_elem(&host_sockets, &cookie);
 	if (!s)
 		return false;
 	for (int i = 0; i < NSBPF_SOCKET_PEERS; i++) {
@@ -164,6 +176,18 @@ static __always_inline int to_asked6(struct bpf_sock_addr *ctx)
 	load6(ctx, &address);
 	if (asked_address(ctx, &address))
 		store6(ctx, &address);
+	return SOCKET_ALLOW;
+}
+
+SEC("cgroup/sock_release")
+int host_sock_release(struct bpf_sock *ctx)
+{
+	__u64 cookie;
+
+	if (bpf_get_netns_cookie(ctx) == host_netns_cookie) {
+		cookie = bpf_get_socket_cookie(ctx);
+		bpf_map_delete_elem(&host_sockets, &cookie);
+	}
 	return SOCKET_ALLOW;
 }
 

@@ -40,14 +40,12 @@ __noinline __u32 mapping_search(const struct nsbpf_addr *addr, __u8 proto, __u16
 {
 	struct mapping_search search = { .port = port, .proto = proto };
 	struct settings *s = settings_get();
-	struct nsbpf_addr wanted;
 	struct mapping *m;
 	__u32 table, index;
 
 	if (!s || !addr)
 		return 0;
-	wanted = *addr;
-	search.addr = &wanted;
+	search.addr = addr;
 	table = *(volatile __u32 *)&s->mappings;
 	search.base = table & NSBPF_MAPPINGS_HALF ? NSBPF_MAX_MAPPINGS : 0;
 	search.high = table & NSBPF_MAPPINGS_COUNT;

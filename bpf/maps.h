@@ -71,6 +71,25 @@ struct {
 	__type(value, struct conn);
 } connections SEC(".maps");
 
+/* Connections that wait for their timer, by the original's key: see conn_time(). */
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__uint(max_entries, NSBPF_MAX_CONNECTIONS);
+	__type(value, struct tuple);
+} untimed SEC(".maps");
+
+struct latecomers {
+	struct bpf_timer timer;
+};
+
+/* The timer that goes after them; the loader makes it, so that it is there when memory is short. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct latecomers);
+} latecomers SEC(".maps");
+
 /* Where a CPU puts a connection's entry together: 512 bytes of stack are not enough for that. Plain bytes, because a
  * per-CPU map may hold no timer. */
 struct {
@@ -104,12 +123,14 @@ struct {
 	__type(value, struct endpoint_stats);
 } endpoint_stats SEC(".maps");
 
-/* Lives and dies with its socket. */
+/* Host sockets that were sent to an endpoint, by cookie, until they are closed. User space reads it to end those that
+ * came through a mapping that goes. */
 struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct socket_peers);
-} socket_peers SEC(".maps");
+	__uint(max_entries, NSBPF_MAX_HOST_SOCKETS);
+	__type(key, __u64);
+	__type(value, struct host_socket_peers);
+} host_sockets SEC(".maps");
 
 #endif

@@ -8,8 +8,9 @@ struct port_search {
 	const struct tuple *original;
 	struct conn_plan *plan;
 	struct port_range ranges[2];
-	__u32 start; /* random, so that ports can't be guessed (RFC 6056) */
-	__u32 count; /* of both ranges together */
+	__u16 wanted; /* tried first, if it is not 0 */
+	__u32 start;  /* random, so that ports can't be guessed (RFC 6056) */
+	__u32 count;  /* of both ranges together */
 	int result;
 };
 
@@ -55,7 +56,7 @@ static __always_inline bool port_has_host_socket(struct __sk_buff *skb, const st
 }
 
 /* Takes the port, if it is nobody's: 0, -EEXIST or -E2BIG. */
-static __noinline int port_try(struct port_search *s, __u16 port)
+static __always_inline int port_try(struct port_search *s, __u16 port)
 {
 	struct tuple answer;
 
@@ -73,7 +74,7 @@ static long port_search_step(__u32 step, struct port_search *s)
 
 	if (index >= s->count)
 		index -= s->count;
-	s->result = port_try(s, port_at(s->ranges, index));
+	s->result = port_try(s, !step && s->wanted ? s->wanted : port_at(s->ranges, index));
 	return s->result != -EEXIST;
 }
 
@@ -98,15 +99,14 @@ static __always_inline enum verdict port_allocate(struct __sk_buff *skb, struct 
 		search.ranges[0] = settings->nat_ports[0];
 		search.ranges[1] = settings->nat_ports[1];
 		if (port_in_ranges(search.ranges, port))
-			search.result = port_try(&search, port);
+			search.wanted = port;
 	}
-	if (search.result == -EEXIST) {
-		search.count = port_count(search.ranges);
-		if (!search.count)
-			return drop(p, DROP_NO_PORT);
-		search.start = bpf_get_prandom_u32() % search.count;
-		bpf_loop(search.count, port_search_step, &search, 0);
-	}
+	search.count = port_count(search.ranges);
+	if (!search.count)
+		return drop(p, DROP_NO_PORT);
+	search.start = bpf_get_prandom_u32() % search.count;
+	/* One more: the first step may have been spent on the wanted port. */
+	bpf_loop(search.count + 1, port_search_step, &search, 0);
 	if (search.result == -EEXIST)
 		return drop(p, DROP_NO_PORT);
 	if (search.result)

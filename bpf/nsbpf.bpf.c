@@ -52,6 +52,6 @@ const volatile __u64 host_netns_cookie = 0;
 
 #include "host_socket.h"
 
-#include "probe.h"
+#include "loader.h"
 
 char _license[] SEC("license") = "GPL";

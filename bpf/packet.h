@@ -46,7 +46,6 @@ struct packet {
 	__u8 ttl;
 	__u8 tos;
 	bool first_fragment;
-	bool fragment_known; /* a later fragment whose ports were found */
 	__be16 fragment_id;
 	enum drop_reason reason;
 };
@@ -70,6 +69,12 @@ static __always_inline void *packet_data(struct __sk_buff *skb)
 static __always_inline void *packet_end(struct __sk_buff *skb)
 {
 	return (void *)(long)skb->data_end;
+}
+
+/* Coarse: it costs a load, not a look at the hardware. Unit: see NSBPF_CLOCK_SHIFT. */
+static __always_inline __u32 clock_now(void)
+{
+	return bpf_ktime_get_coarse_ns() >> NSBPF_CLOCK_SHIFT;
 }
 
 /* The mask tells the verifier what parse_ipv4() knows: the header begins at 74 at the latest. */

@@ -80,7 +80,7 @@ static __always_inline void rewrite_ip_header(struct iphdr *ip, const struct pac
 	ip->check = ~csum_fold16(sum);
 }
 
-/* Offsets of the two identifiers of a tuple in an L4 header. */
+/* The ports, or an ICMP query's identifier. */
 static __always_inline void rewrite_ports(void *l4, const struct packet *p, const struct tuple *to)
 {
 	__be16 *words = l4;

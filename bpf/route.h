@@ -11,12 +11,15 @@ struct route {
 	bool local; /* an address of the host, or a broadcast address */
 };
 
+#define LOOPBACK_IFINDEX 1
+
 /*
- * As if the packet had come in at the host veth `iif`: it alone has forwarding switched on, without which the helper
- * gives no answer (net/core/filter.c, bpf_ipv4_fib_lookup).
+ * As the host would route a packet of its own: the "input device" is lo. It has forwarding switched on for this,
+ * without which the helper gives no answer (net/core/filter.c, bpf_ipv4_fib_lookup); the endpoints' devices have it
+ * switched off, so that the host's stack forwards nothing for them should our program ever be missing there.
  */
-static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct packet *p, __u32 iif,
-						 const struct tuple *tuple, struct route *route)
+static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct packet *p, const struct tuple *tuple,
+						 struct route *route)
 {
 	struct settings *s = settings_get();
 	struct bpf_fib_lookup fib = {
@@ -28,7 +31,7 @@ static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct p
 		.tot_len = 1,         /* so that it tells the route's MTU: packet_fits() compares */
 		.ipv4_src = addr_get4(&tuple->saddr),
 		.ipv4_dst = addr_get4(&tuple->daddr),
-		.ifindex = iif,
+		.ifindex = LOOPBACK_IFINDEX,
 	};
 	__u32 flags = 0;
 
@@ -65,17 +68,18 @@ static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct p
 /* The FIB says "not forwarded" of broadcast addresses as well (RFC 1122 3.3.6: not to be taken for an own one). */
 static __always_inline bool is_broadcast(const struct nsbpf_addr *addr)
 {
-	__u8 *kind = bpf_map_lookup_elem(&host_addresses, addr);
+	struct nsbpf_addr key = *addr; /* on the stack: see from_endpoint_new() */
+	__u8 *kind = bpf_map_lookup_elem(&host_addresses, &key);
 
 	return kind && *kind == HOST_ADDRESS_BROADCAST;
 }
 
 /* Is the packet's destination an address of the host? */
-static __always_inline bool route_is_local(struct __sk_buff *skb, struct packet *p, __u32 iif)
+static __always_inline bool route_is_local(struct __sk_buff *skb, struct packet *p)
 {
 	struct route route = {};
 
-	return !is_broadcast(&p->tuple.daddr) && route_lookup(skb, p, iif, &p->tuple, &route) == VERDICT_CONTINUE &&
+	return !is_broadcast(&p->tuple.daddr) && route_lookup(skb, p, &p->tuple, &route) == VERDICT_CONTINUE &&
 	       route.local;
 }
 

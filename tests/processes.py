@@ -39,6 +39,13 @@ def run(*command, check=True, timeout=60, **more):
     return done
 
 
+class Line(dict):
+    """What an agent said; a key that is not there fails the test with all that is."""
+
+    def __missing__(self, key):
+        raise AssertionError(f"no {key!r} in {dict(self)}")
+
+
 class Agent:
     """A program of agents.py in a namespace. `lines` is what it said so far; stopped by its pid."""
     script = AGENTS
@@ -56,7 +63,7 @@ class Agent:
     def _read(self):
         for line in self.process.stdout:
             with self._more:
-                self.lines.append(json.loads(line))
+                self.lines.append(json.loads(line, object_hook=Line))
                 self._more.notify_all()
         with self._more:
             self._ended = True

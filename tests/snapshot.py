@@ -8,7 +8,7 @@ still_loaded() after `nsbpf down`. Other hosts on this machine may come and go m
 import json
 import os
 
-from topology import ETC_NETNS, NETNS_DIR, bpffs_mounts, mine, run
+from topology import ETC_NETNS, NETNS_DIR, mine, run
 
 # These count or age by themselves.
 RESTLESS = ("net.netfilter.nf_conntrack_count", "net.core.bpf_jit_current")
@@ -103,10 +103,4 @@ def _below(directory):
 def _tree(directory, names):
     for name in names:
         yield name
-        for path in _below(f"{directory}/{name}"):
-            yield path
-
-
-def bpffs():
-    """Where the pins are: the first bpffs that there is."""
-    return next(bpffs_mounts(), None)
+        yield from _below(f"{directory}/{name}")

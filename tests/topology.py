@@ -25,7 +25,8 @@ import shutil
 import subprocess
 
 import pytest
-from processes import AGENTS, PYTHON, Capture, Packet, Server, Session, run, wait_for  # noqa: F401  for the tests, too
+# Packet and wait_for are for the tests
+from processes import AGENTS, PYTHON, Capture, Line, Packet, Server, Session, run, wait_for  # noqa: F401
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NSBPF = os.environ.get("NSBPF") or os.path.join(TOP, "build", "nsbpf")
@@ -130,7 +131,7 @@ class Netns:
         with session:
             if "error" in session.first:
                 return session.first
-            return {**session.ask(text), "client": session.first}
+            return Line(session.ask(text), client=session.first)
 
     # raw frames
     def capture(self, device):

@@ -55,7 +55,8 @@ struct port_spec {
 	struct nsbpf_addr addr; /* all zero where none was given */
 	__u16 first;            /* host order */
 	__u16 last;
-	__u16 target; /* for `first` */
+	__u16 target; /* for `first`; the same port if none was given */
+	bool has_target;
 	bool tcp;
 	bool udp;
 };

@@ -38,11 +38,13 @@ static int enter(const char *name, struct error *err)
 static int run_command(char **command)
 {
 	struct error err;
+	int cause;
 
 	execvp(command[0], command);
-	fail(&err, EXIT_SYSTEM, "cannot run %s: %s", command[0], strerror(errno));
+	cause = errno;
+	fail(&err, EXIT_SYSTEM, "cannot run %s: %s", command[0], strerror(cause));
 	report(&err);
-	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
+	return cause == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN;
 }
 
 int cmd_exec(int argc, char **argv)

@@ -76,10 +76,10 @@ static int end_one(const struct tuple *tuple, const struct conn *conn, void *arg
 
 	if (!ending->which(tuple, conn, ending->arg))
 		return 0;
-	/* The original first, which also stops the timer: then the reply is still there for nobody else to take. */
-	if (bpf_map_delete_elem(map, tuple) && errno != ENOENT)
-		return -errno;
+	/* The reply first, as conn_expire() does: whoever opens the connection anew finds neither, or both. */
 	if (bpf_map_delete_elem(map, &reply) && errno != ENOENT)
+		return -errno;
+	if (bpf_map_delete_elem(map, tuple) && errno != ENOENT)
 		return -errno;
 	ending->ended++;
 	return 0;

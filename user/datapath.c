@@ -41,10 +41,11 @@ static const struct socket_hook {
 	const char *name;
 	enum bpf_attach_type type;
 } socket_hooks[] = {
-	{ "host_connect4", BPF_CGROUP_INET4_CONNECT },         { "host_connect6", BPF_CGROUP_INET6_CONNECT },
-	{ "host_sendmsg4", BPF_CGROUP_UDP4_SENDMSG },          { "host_sendmsg6", BPF_CGROUP_UDP6_SENDMSG },
-	{ "host_recvmsg4", BPF_CGROUP_UDP4_RECVMSG },          { "host_recvmsg6", BPF_CGROUP_UDP6_RECVMSG },
-	{ "host_getpeername4", BPF_CGROUP_INET4_GETPEERNAME }, { "host_getpeername6", BPF_CGROUP_INET6_GETPEERNAME },
+	{ "host_sock_release", BPF_CGROUP_INET_SOCK_RELEASE }, { "host_connect4", BPF_CGROUP_INET4_CONNECT },
+	{ "host_connect6", BPF_CGROUP_INET6_CONNECT },         { "host_sendmsg4", BPF_CGROUP_UDP4_SENDMSG },
+	{ "host_sendmsg6", BPF_CGROUP_UDP6_SENDMSG },          { "host_recvmsg4", BPF_CGROUP_UDP4_RECVMSG },
+	{ "host_recvmsg6", BPF_CGROUP_UDP6_RECVMSG },          { "host_getpeername4", BPF_CGROUP_INET4_GETPEERNAME },
+	{ "host_getpeername6", BPF_CGROUP_INET6_GETPEERNAME },
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -84,6 +85,22 @@ static __u32 kernel_fib_features(const struct nsbpf *skel)
 	if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.probe_fib), &opts))
 		return 0;
 	return opts.retval & (FEATURE_FIB_SRC | FEATURE_FIB_SKIP_NEIGH);
+}
+
+/* Its memory may be refused now and be there a moment later. */
+static int make_latecomers(const struct nsbpf *skel, struct error *err)
+{
+	unsigned char frame[64] = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame), .repeat = 1);
+
+	for (int try = 0; try < 100; try++) {
+		if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.make_latecomers), &opts))
+			return fail(err, EXIT_SYSTEM, "cannot run a BPF program: %s", strerror(errno));
+		if (!opts.retval)
+			return 0;
+		usleep(10000);
+	}
+	return fail(err, EXIT_SYSTEM, "cannot make a BPF timer: %s", strerror(opts.retval));
 }
 
 static int pin(int fd, const char *dir, const char *sub, const char *name, struct error *err)
@@ -181,8 +198,10 @@ static int make_dirs(const char *dir, struct error *err)
 	char path[PATH_MAX];
 
 	for (size_t i = 0; i < COUNT(subs); i++)
-		if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, subs[i]) >= sizeof(path) || mkdir(path, 0700))
-			return fail(err, EXIT_SYSTEM, "cannot make %s/%s: %s", dir, subs[i], strerror(errno));
+		if ((size_t)snprintf(path, sizeof(path), "%s/%s", dir, subs[i]) >= sizeof(path))
+			return fail(err, EXIT_SYSTEM, "cannot make %s/%s: path too long", dir, subs[i]);
+		else if (mkdir(path, 0700))
+			return fail(err, EXIT_SYSTEM, "cannot make %s: %s", path, strerror(errno));
 	return 0;
 }
 
@@ -205,8 +224,8 @@ int datapath_load(const char *dir, unsigned long long netns_cookie, struct error
 		     strerror(-ret));
 	else
 		ret = make_dirs(dir, err) || attach_socket_hooks(skel, dir, &socket_hooks_attached, err) ||
-		      write_settings(skel, socket_hooks_attached, err) || pin_maps(skel, dir, err) ||
-		      pin_programs(skel, dir, err);
+		      write_settings(skel, socket_hooks_attached, err) || make_latecomers(skel, err) ||
+		      pin_maps(skel, dir, err) || pin_programs(skel, dir, err);
 	nsbpf__destroy(skel);
 	return ret ? -1 : 0;
 }
@@ -238,7 +257,7 @@ static int attach_tcx(const struct host *host, int program, unsigned int ifindex
 	return bpf_obj_pin(link, path) ? -errno : 0;
 }
 
-static int attach_clsact(int program, unsigned int ifindex, enum hook hook, bool *made_qdisc)
+static int attach_clsact(int program, unsigned int ifindex, enum hook hook)
 {
 	LIBBPF_OPTS(bpf_tc_hook, where, .ifindex = ifindex, .attach_point = hooks[hook].clsact);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = program, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY,
@@ -247,11 +266,10 @@ static int attach_clsact(int program, unsigned int ifindex, enum hook hook, bool
 
 	if (ret && ret != -EEXIST)
 		return ret;
-	*made_qdisc = !ret;
 	return bpf_tc_attach(&where, &opts);
 }
 
-int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hook, bool *made_qdisc, struct error *err)
+int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hook, struct error *err)
 {
 	_cleanup_close_ int program = -1;
 	struct settings settings;
@@ -259,7 +277,6 @@ int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hoo
 	int ret;
 
 	set_libbpf_print();
-	*made_qdisc = false;
 	host_path(host, "programs", hooks[hook].program, path);
 	program = bpf_obj_get(path);
 	if (program < 0)
@@ -270,7 +287,7 @@ int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hoo
 	if (uses_tcx(&settings, hook))
 		ret = attach_tcx(host, program, ifindex, hook);
 	else
-		ret = attach_clsact(program, ifindex, hook, made_qdisc);
+		ret = attach_clsact(program, ifindex, hook);
 	if (ret)
 		return fail(err, EXIT_SYSTEM, "cannot attach %s to device %u: %s", hooks[hook].program, ifindex,
 			    strerror(-ret));
@@ -289,9 +306,12 @@ static int detach_clsact(const struct host *host, unsigned int ifindex, enum hoo
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
 	int ret = absent_is_fine(bpf_tc_detach(&where, &opts));
 
-	/* With a filter left in it the qdisc has become somebody else's. */
-	if (ret || !remove_qdisc || filter_any(host->nl, ifindex))
+	if (ret || !remove_qdisc)
 		return ret;
+	/* With a filter left in it the qdisc has become somebody else's. */
+	ret = absent_is_fine(filter_any(host->nl, ifindex));
+	if (ret)
+		return ret < 0 ? ret : 0;
 	where.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
 	return absent_is_fine(bpf_tc_hook_destroy(&where));
 }

@@ -16,10 +16,10 @@ enum hook {
 };
 
 /*
- * TCX link (pinned as links/IFINDEX-PROGRAM) where settings.features has TCX, else a filter in a clsact qdisc; for that
- * *made_qdisc says whether the qdisc had to be made. Attaching what is attached is fine.
+ * TCX link (pinned as links/IFINDEX-PROGRAM) where settings.features has TCX, else a filter in a clsact qdisc, which is
+ * made if need be. Attaching what is attached is fine.
  */
-int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hook, bool *made_qdisc, struct error *err);
+int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hook, struct error *err);
 /* Never fails for a device that is gone. With remove_qdisc the clsact qdisc goes as well, if no filter is left in it.
  */
 int datapath_detach(const struct host *host, unsigned int ifindex, enum hook hook, bool remove_qdisc);

@@ -271,10 +271,15 @@ static int reserve(struct host *host, __u32 slot, const struct endpoint *endpoin
 {
 	struct nsbpf_addr addr = addr_from4(endpoint->addr4);
 
+	int ret;
+
 	if (endpoint_write(host, slot, endpoint, err))
 		return -1;
 	if (bpf_map_update_elem(host->maps[MAP_ADDRESSES], &addr, &slot, BPF_ANY))
 		return fail(err, EXIT_SYSTEM, "cannot note the address of %s: %s", endpoint->name, strerror(errno));
+	ret = endpoint_reset_stats(host, slot);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot reset the counters of %s: %s", endpoint->name, strerror(-ret));
 	return 0;
 }
 
@@ -283,7 +288,6 @@ static int make(struct host *host, unsigned int slot, struct endpoint *endpoint,
 		struct endpoint_spec *spec, struct error *err)
 {
 	_cleanup_close_ int ns_fd = open_namespace(endpoint, err);
-	bool made_qdisc;
 	struct stat st;
 	int ret;
 
@@ -294,8 +298,8 @@ static int make(struct host *host, unsigned int slot, struct endpoint *endpoint,
 	endpoint->netns_ino = st.st_ino;
 	if (endpoint_write(host, slot, endpoint, err) || write_resolv_conf(endpoint, spec, err) ||
 	    make_veth(host, slot, endpoint, ns_fd, err) ||
-	    datapath_attach(host, endpoint->ifindex, HOOK_FROM_ENDPOINT, &made_qdisc, err) ||
-	    datapath_attach(host, endpoint->ifindex, HOOK_TO_ENDPOINT, &made_qdisc, err))
+	    datapath_attach(host, endpoint->ifindex, HOOK_FROM_ENDPOINT, err) ||
+	    datapath_attach(host, endpoint->ifindex, HOOK_TO_ENDPOINT, err))
 		return -1;
 	ret = configure_namespace(endpoint, network, ns_fd);
 	if (ret)
@@ -330,32 +334,61 @@ static int plan(const struct host *host, struct endpoint_spec *spec, struct endp
 	return 0;
 }
 
-/* An endpoint of that name is on record: 0 if it is what was asked for, 1 if it has to be made anew. */
-static int settle_existing(struct host *host, unsigned int slot, struct endpoint *endpoint,
-			   const struct endpoint_spec *spec, __u8 *inherited, struct error *err)
+/*
+ * An endpoint of that name is on record: 0 if it is what was asked for, 1 if it has to be made anew. Then what the
+ * command does not say is as it was, but for its exposed ports: nobody listens there any more.
+ */
+static int settle_existing(struct host *host, unsigned int slot, const struct endpoint_spec *spec,
+			   struct endpoint *endpoint, struct error *err)
 {
 	struct network network;
 
-	if (endpoint_condition(host, endpoint) == ENDPOINT_UP) {
-		if (!network_get(host, endpoint->network, &network) && matches(endpoint, &network, spec))
-			return 0;
-		return fail(err, EXIT_CONFLICT, "endpoint %s exists with other settings (see `nsbpf list`)",
-			    spec->name);
+	if (endpoint_condition(host, endpoint) != ENDPOINT_UP)
+		return endpoint_remove(host, slot, endpoint, endpoint->flags & ENDPOINT_ADOPTED, err) ? -1 : 1;
+	if (!network_get(host, endpoint->network, &network) && matches(endpoint, &network, spec))
+		return 0;
+	return fail(err, EXIT_CONFLICT, "endpoint %s exists with other settings (see `nsbpf list`)", spec->name);
+}
+
+/* What the command leaves open, as the endpoint had it before its namespace went. */
+struct inherited {
+	struct network network;
+	struct nsbpf_addr ip;
+	unsigned char mac[6];
+	unsigned int mtu;
+};
+
+static void inherit(const struct host *host, const struct endpoint *old, struct inherited *in,
+		    struct endpoint_spec *spec)
+{
+	if (network_get(host, old->network, &in->network))
+		return;
+	if (!spec->network)
+		spec->network = in->network.name;
+	else if (strcmp(spec->network, in->network.name))
+		return;
+	in->ip = addr_from4(old->addr4);
+	in->mtu = old->mtu;
+	memcpy(in->mac, old->mac, sizeof(in->mac));
+	if (!spec->ip) {
+		spec->ip = &in->ip;
+		if (!spec->mac)
+			spec->mac = in->mac;
 	}
-	/* A namespace that was not ours when we began is not ours now. */
-	*inherited = endpoint->flags & ENDPOINT_ADOPTED;
-	return endpoint_remove(host, slot, endpoint, *inherited, err) ? -1 : 1;
+	if (!spec->mtu)
+		spec->mtu = &in->mtu;
 }
 
 int endpoint_add(struct host *host, struct endpoint_spec *spec, struct endpoint *endpoint, struct error *err)
 {
+	struct inherited inherited;
 	struct network network;
-	__u8 inherited = 0;
 	int slot, ret;
 
 	slot = endpoint_find(host, spec->name, endpoint);
 	if (slot >= 0) {
-		ret = settle_existing(host, slot, endpoint, spec, &inherited, err);
+		inherit(host, endpoint, &inherited, spec);
+		ret = settle_existing(host, slot, spec, endpoint, err);
 		if (ret <= 0)
 			return ret;
 	}

@@ -106,3 +106,16 @@ int endpoint_stats(const struct host *host, unsigned int slot, struct endpoint_s
 	*stats = sum;
 	return 0;
 }
+
+int endpoint_reset_stats(const struct host *host, unsigned int slot)
+{
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_free_ struct endpoint_stats *zero = NULL;
+
+	if (cpus < 0)
+		return cpus;
+	zero = calloc(cpus, sizeof(*zero));
+	if (!zero)
+		return -ENOMEM;
+	return bpf_map_update_elem(host->maps[MAP_ENDPOINT_STATS], &slot, zero, BPF_ANY) ? -errno : 0;
+}

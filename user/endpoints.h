@@ -50,5 +50,7 @@ void endpoint_device(const struct endpoint *endpoint, unsigned int slot, char na
 
 /* Sums over all CPUs; 0 or -errno. */
 int endpoint_stats(const struct host *host, unsigned int slot, struct endpoint_stats *stats);
+/* A slot's next endpoint begins at zero. 0 or -errno. */
+int endpoint_reset_stats(const struct host *host, unsigned int slot);
 
 #endif

@@ -32,6 +32,7 @@ static const char *const map_names[HOST_MAPS] = {
 	[MAP_CONNECTIONS] = "connections",
 	[MAP_DROPS] = "drops",
 	[MAP_ENDPOINT_STATS] = "endpoint_stats",
+	[MAP_HOST_SOCKETS] = "host_sockets",
 };
 
 void host_path(const struct host *host, const char *sub, const char *name, char path[PATH_MAX])
@@ -181,6 +182,7 @@ static int take_lock(struct host *host, struct error *err)
 		if (!fstat(host->lock, &locked) && !stat(host->top, &now) && locked.st_ino == now.st_ino)
 			return 0;
 		close(host->lock);
+		host->lock = -1;
 	}
 }
 
@@ -191,9 +193,8 @@ int host_change(struct host *host, struct error *err)
 	return open_if_running(host, err) ? -1 : 0;
 }
 
-/* Names in bpffs may hold no dots (kernel/bpf/inode.c, bpf_lookup). */
-
-/* Loads into a directory of another name, which becomes the host's in one step. */
+/* Loads into a directory of another name, which becomes the host's in one step. (Names in bpffs may hold no dots: see
+ * bpf_lookup() in kernel/bpf/inode.c.) */
 static int load(struct host *host, struct error *err)
 {
 	char new[PATH_MAX + 4];
@@ -221,10 +222,24 @@ int host_start(struct host *host, struct error *err)
 	return refresh(host, err);
 }
 
+/* As it would be without us: like every device's that nobody has set apart, what ip_forward says. */
+static int restore_forwarding(struct host *host, struct error *err)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/sys/net/ipv4/ip_forward", "re");
+	int on, ret;
+
+	if (!f || fscanf(f, "%d", &on) != 1)
+		return fail(err, EXIT_SYSTEM, "cannot read net.ipv4.ip_forward");
+	ret = link_set_forwarding(host->nl, LOOPBACK_IFINDEX, on);
+	return ret ? fail(err, EXIT_SYSTEM, "cannot set net.ipv4.conf.lo.forwarding: %s", strerror(-ret)) : 0;
+}
+
 int host_stop(struct host *host, struct error *err)
 {
 	char old[PATH_MAX + 4];
 
+	if ((host->running || host->damaged) && restore_forwarding(host, err))
+		return -1;
 	/* Renamed first: what is removed in part must not look like a host. */
 	snprintf(old, sizeof(old), "%s-old", host->dir);
 	if (pins_remove(old) || (rename(host->dir, old) && errno != ENOENT) || pins_remove(old))

@@ -22,8 +22,11 @@ enum host_map {
 	MAP_CONNECTIONS,
 	MAP_DROPS,
 	MAP_ENDPOINT_STATS,
+	MAP_HOST_SOCKETS,
 	HOST_MAPS,
 };
+
+#define LOOPBACK_IFINDEX 1 /* in every network namespace */
 
 struct host {
 	unsigned long long cookie; /* of the network namespace, and so the host's name in bpffs */

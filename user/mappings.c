@@ -11,6 +11,7 @@
 
 #include "connections.h"
 #include "endpoints.h"
+#include "host_flows.h"
 #include "host_ports.h"
 #include "nsbpf/order.h"
 
@@ -144,6 +145,8 @@ static int end_connections(struct host *host, bool (*which)(const struct tuple *
 {
 	int ret = connections_end(host, which, m);
 
+	if (ret >= 0 && which == came_through)
+		ret = host_flows_end(host, m);
 	return ret < 0 ? fail(err, EXIT_SYSTEM, "cannot end connections: %s", strerror(-ret)) : 0;
 }
 
@@ -237,9 +240,20 @@ static int delete_where(struct host *host, bool (*which)(const struct mapping *,
 	return 1;
 }
 
-static bool has_same_ports(const struct mapping *m, const void *arg)
+/* What `unexpose` names. Without a target it means the port, wherever that leads. */
+struct named {
+	struct mapping mapping;
+	bool any_target;
+};
+
+static bool is_named(const struct mapping *m, const void *arg)
 {
-	return same_ports(m, arg);
+	const struct named *named = arg;
+	struct mapping wanted = named->mapping;
+
+	if (named->any_target)
+		wanted.target = m->target;
+	return same_ports(m, &wanted);
 }
 
 static bool is_to_endpoint(const struct mapping *m, const void *arg)
@@ -269,28 +283,48 @@ int mapping_add(struct host *host, const char *endpoint, const struct port_spec 
 	if (spec->udp && added_tcp >= 0)
 		added_udp = add_one(host, &udp, endpoint, err);
 	if (added_udp < 0 && added_tcp > 0)
-		delete_where(host, has_same_ports, &tcp, &(struct error){ 0 });
+		delete_where(host, is_named, &(struct named){ tcp, false }, &(struct error){ 0 });
 	if (added_tcp < 0 || added_udp < 0)
 		return -1;
 	return added_tcp || added_udp;
+}
+
+/* A part of a range, or another target, is no entry of its own: to say "unchanged" of it would be a trap. */
+static int check_not_part(const struct host *host, const struct mapping *gone, const char *endpoint, struct error *err)
+{
+	_cleanup_table_ struct table table;
+	char text[MAPPING_TEXT], other[MAPPING_TEXT];
+
+	if (table_open(host, &table, err))
+		return -1;
+	for (unsigned int i = 0; i < table.count; i++)
+		if (table.entries[i].endpoint == gone->endpoint && overlap(&table.entries[i], gone))
+			return fail(err, EXIT_CONFLICT, "%s is not exposed to %s as such: unexpose %s (target %u)",
+				    mapping_format(gone, text), endpoint, mapping_format(&table.entries[i], other),
+				    table.entries[i].target);
+	return 0;
+}
+
+static int delete_one(struct host *host, const char *endpoint, const struct named *named, struct error *err)
+{
+	int ret = delete_where(host, is_named, named, err);
+
+	return ret ? ret : check_not_part(host, &named->mapping, endpoint, err);
 }
 
 int mapping_delete(struct host *host, const char *endpoint, const struct port_spec *spec, struct error *err)
 {
 	struct endpoint ep;
 	int slot = host->running ? endpoint_find(host, endpoint, &ep) : -1, tcp = 0, udp = 0;
-	struct mapping gone;
 
 	if (slot < 0)
 		return fail(err, EXIT_MISSING, "no endpoint %s", endpoint);
-	if (spec->tcp) {
-		gone = from_spec(IPPROTO_TCP, slot, spec);
-		tcp = delete_where(host, has_same_ports, &gone, err);
-	}
-	if (spec->udp && tcp >= 0) {
-		gone = from_spec(IPPROTO_UDP, slot, spec);
-		udp = delete_where(host, has_same_ports, &gone, err);
-	}
+	if (spec->tcp)
+		tcp = delete_one(host, endpoint,
+				 &(struct named){ from_spec(IPPROTO_TCP, slot, spec), !spec->has_target }, err);
+	if (spec->udp && tcp >= 0)
+		udp = delete_one(host, endpoint,
+				 &(struct named){ from_spec(IPPROTO_UDP, slot, spec), !spec->has_target }, err);
 	return tcp < 0 || udp < 0 ? -1 : tcp || udp;
 }
 

@@ -114,13 +114,17 @@ static int find_overlap(const struct host *host, struct overlap *overlap)
 static int choose_subnet(const struct host *host, const char *name, struct cidr *subnet, struct error *err)
 {
 	struct overlap overlap = { .subnet = subnet, .ignore = name };
+	int ret;
 
 	for (unsigned int i = 0; i < 256; i++) {
 		*subnet = (struct cidr){
 			.addr = addr_from4(htonl(10U << 24 | ((AUTO_FIRST + i) % 256) << 16)),
 			.prefix = 96 + AUTO_PREFIX,
 		};
-		if (find_overlap(host, &overlap) == 0)
+		ret = find_overlap(host, &overlap);
+		if (ret < 0)
+			return fail(err, EXIT_SYSTEM, "cannot list the host's routes: %s", strerror(-ret));
+		if (!ret)
 			return 0;
 	}
 	return fail(err, EXIT_CONFLICT, "no /16 of 10.0.0.0/8 is free of the host's routes: give network %s a --subnet",

@@ -42,13 +42,15 @@ struct veth {
 
 /*
  * Makes the pair, down, the ns end directly in its namespace. Neither end gets an IPv6 link-local address by itself
- * (IFLA_INET6_ADDR_GEN_MODE none); the host end gets devconf forwarding=1 for IPv4 (IFLA_INET_CONF), without which
- * bpf_fib_lookup() from it answers FWD_DISABLED. Takes several messages; undoes the pair if a later one fails.
+ * (IFLA_INET6_ADDR_GEN_MODE none); the host end gets devconf forwarding=0 for IPv4 (IFLA_INET_CONF): the
+ * stack shall forward nothing that comes from it. Takes several messages; undoes the pair if a later one fails.
  */
 int link_add_veth(struct nl *nl, const struct veth *veth);
 int link_get(struct nl *nl, const char *name, struct link *link);           /* -ENODEV */
 int link_get_index(struct nl *nl, unsigned int ifindex, struct link *link); /* -ENODEV */
 int link_set_up(struct nl *nl, unsigned int ifindex);
+/* net.ipv4.conf.DEVICE.forwarding */
+int link_set_forwarding(struct nl *nl, unsigned int ifindex, bool on);
 int link_delete(struct nl *nl, unsigned int ifindex); /* -ENODEV */
 /* A callback that returns non-zero ends the listing, which then returns that value. */
 int link_each(struct nl *nl, int (*each)(const struct link *link, void *arg), void *arg);
@@ -88,6 +90,8 @@ int neigh_set(struct nl *nl, unsigned int ifindex, const struct nsbpf_addr *addr
 
 /* 1 if there is any tc filter in the device's clsact qdisc, 0 if there is none (or no such qdisc). */
 int filter_any(struct nl *nl, unsigned int ifindex);
+/* 1 if the device has a clsact qdisc, 0 if not. */
+int clsact_exists(struct nl *nl, unsigned int ifindex);
 
 /* A socket that has a local port: TCP sockets in LISTEN, or bound UDP sockets, connected ones too. */
 struct host_socket {
@@ -99,6 +103,9 @@ struct host_socket {
 
 /* Sockets of the caller's network namespace (NETLINK_SOCK_DIAG), both families; proto is IPPROTO_TCP or IPPROTO_UDP. */
 int host_socket_each(int proto, int (*each)(const struct host_socket *socket, void *arg), void *arg);
+/* Ends connected sockets (SOCK_DESTROY: their owners see ECONNABORTED) for whose cookie `which` says true. Those that
+ * wait for anybody are left alone. -EOPNOTSUPP from a kernel without CONFIG_INET_DIAG_DESTROY. */
+int host_socket_destroy(int proto, bool (*which)(__u64 cookie, const void *arg), const void *arg);
 /* "pid 812 (python3)", from /proc; 0, or -ENOENT if no process that can be seen has it. */
 int host_socket_holder(unsigned int inode, char *text, size_t size);
 

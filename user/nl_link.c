@@ -140,25 +140,40 @@ static int create_pair(struct nl *nl, const struct veth *veth)
 	return nl_talk(nl, &request, NULL, NULL);
 }
 
+static void put_forwarding(union nl_request *request, bool on)
+{
+	struct nlattr *spec, *inet, *conf;
+
+	spec = mnl_attr_nest_start(&request->header, IFLA_AF_SPEC);
+	inet = mnl_attr_nest_start(&request->header, AF_INET);
+	conf = mnl_attr_nest_start(&request->header, IFLA_INET_CONF);
+	mnl_attr_put_u32(&request->header, IPV4_DEVCONF_FORWARDING, on);
+	mnl_attr_nest_end(&request->header, conf);
+	mnl_attr_nest_end(&request->header, inet);
+	mnl_attr_nest_end(&request->header, spec);
+}
+
+int link_set_forwarding(struct nl *nl, unsigned int ifindex, bool on)
+{
+	union nl_request request;
+
+	link_request(&request, RTM_SETLINK, 0, ifindex);
+	put_forwarding(&request, on);
+	return nl_talk(nl, &request, NULL, NULL);
+}
+
 /*
  * These take a message of their own: rtnl_newlink_create() passes over IFLA_IFALIAS, and newer kernels refuse an
  * IFLA_AF_SPEC for a device that does not exist yet (-EAFNOSUPPORT), as they do one inside VETH_INFO_PEER.
  */
 static int configure_host_end(struct nl *nl, const struct veth *veth)
 {
-	struct nlattr *spec, *inet, *conf;
 	union nl_request request;
 
 	link_request(&request, RTM_SETLINK, 0, veth->ifindex);
 	if (veth->alias && *veth->alias)
 		mnl_attr_put_str(&request.header, IFLA_IFALIAS, veth->alias);
-	spec = mnl_attr_nest_start(&request.header, IFLA_AF_SPEC);
-	inet = mnl_attr_nest_start(&request.header, AF_INET);
-	conf = mnl_attr_nest_start(&request.header, IFLA_INET_CONF);
-	mnl_attr_put_u32(&request.header, IPV4_DEVCONF_FORWARDING, 1);
-	mnl_attr_nest_end(&request.header, conf);
-	mnl_attr_nest_end(&request.header, inet);
-	mnl_attr_nest_end(&request.header, spec);
+	put_forwarding(&request, false);
 	return nl_talk(nl, &request, NULL, NULL);
 }
 

@@ -47,12 +47,11 @@ static int socket_message(const struct nlmsghdr *message, void *arg)
 	return listing->each(&socket, listing->arg);
 }
 
-int host_socket_each(int proto, int (*each)(const struct host_socket *socket, void *arg), void *arg)
+/* Both families; `states` is a set of bits 1 << TCP_ESTABLISHED and so on. */
+static int dump_sockets(struct nl *nl, int proto, unsigned int states, nl_message_fn *each, void *arg)
 {
 	static const unsigned char families[] = { AF_INET, AF_INET6 };
-	struct listing listing = { each, arg };
-	_cleanup_nl_ struct nl *nl = NULL;
-	int result = nl_open_protocol(&nl, NETLINK_SOCK_DIAG);
+	int result = 0;
 
 	for (unsigned int i = 0; !result && i < sizeof(families); i++) {
 		struct inet_diag_req_v2 *info;
@@ -61,10 +60,62 @@ int host_socket_each(int proto, int (*each)(const struct host_socket *socket, vo
 		info = nl_request_start(&request, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, sizeof(*info));
 		info->sdiag_family = families[i];
 		info->sdiag_protocol = proto;
-		/* A connected UDP socket holds its port as well as one that waits for anybody. */
-		info->idiag_states = proto == IPPROTO_TCP ? 1 << TCP_LISTEN : ~0U;
-		result = nl_talk(nl, &request, socket_message, &listing);
+		info->idiag_states = states;
+		result = nl_talk(nl, &request, each, arg);
 	}
+	return result;
+}
+
+int host_socket_each(int proto, int (*each)(const struct host_socket *socket, void *arg), void *arg)
+{
+	struct listing listing = { each, arg };
+	_cleanup_nl_ struct nl *nl = NULL;
+	int result = nl_open_protocol(&nl, NETLINK_SOCK_DIAG);
+
+	/* A connected UDP socket holds its port as well as one that waits for anybody. */
+	if (!result)
+		result = dump_sockets(nl, proto, proto == IPPROTO_TCP ? 1U << TCP_LISTEN : ~0U, socket_message,
+				      &listing);
+	return result;
+}
+
+struct destroying {
+	int proto;
+	bool (*which)(__u64 cookie, const void *arg);
+	const void *arg;
+	struct nl *nl;
+};
+
+static int destroy_message(const struct nlmsghdr *message, void *arg)
+{
+	const struct inet_diag_msg *found = mnl_nlmsg_get_payload(message);
+	const struct destroying *d = arg;
+	struct inet_diag_req_v2 *info;
+	union nl_request request;
+	int err;
+
+	if (!d->which(found->id.idiag_cookie[0] | (__u64)found->id.idiag_cookie[1] << 32, d->arg))
+		return 0;
+	info = nl_request_start(&request, SOCK_DESTROY, 0, sizeof(*info));
+	info->sdiag_family = found->idiag_family;
+	info->sdiag_protocol = d->proto;
+	info->idiag_states = ~0U;
+	info->id = found->id;
+	err = nl_talk(d->nl, &request, NULL, NULL);
+	return err == -ENOENT ? 0 : err; /* it has ended by itself */
+}
+
+int host_socket_destroy(int proto, bool (*which)(__u64 cookie, const void *arg), const void *arg)
+{
+	struct destroying d = { proto, which, arg, NULL };
+	_cleanup_nl_ struct nl *nl = NULL;
+	int result = nl_open_protocol(&nl, NETLINK_SOCK_DIAG);
+
+	d.nl = nl;
+	/* Of a UDP socket, TCP_ESTABLISHED says that it is connected (udp_diag). */
+	if (!result)
+		result = dump_sockets(nl, proto, proto == IPPROTO_TCP ? ~(1U << TCP_LISTEN) : 1U << TCP_ESTABLISHED,
+				      destroy_message, &d);
 	return result;
 }
 

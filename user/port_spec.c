@@ -89,6 +89,7 @@ static const char *parse_ports(char *text, struct port_spec *spec)
 	if (!target)
 		return NULL;
 
+	spec->has_target = true;
 	ranged = strchr(target, '-');
 	why = parse_range(target, &spec->target, &end);
 	if (why)

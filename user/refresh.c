@@ -116,7 +116,18 @@ static int refresh_addresses(struct host *host, struct error *err)
 	return 0;
 }
 
+/* See route_lookup() in bpf/route.h. */
+static int refresh_forwarding(struct host *host, struct error *err)
+{
+	int ret = link_set_forwarding(host->nl, LOOPBACK_IFINDEX, true);
+
+	return ret ? fail(err, EXIT_SYSTEM, "cannot set net.ipv4.conf.lo.forwarding: %s", strerror(-ret)) : 0;
+}
+
 int refresh(struct host *host, struct error *err)
 {
-	return refresh_settings(host, err) || refresh_addresses(host, err) || uplinks_refresh(host, err) ? -1 : 0;
+	return refresh_forwarding(host, err) || refresh_settings(host, err) || refresh_addresses(host, err) ||
+			       uplinks_refresh(host, err)
+		       ? -1
+		       : 0;
 }

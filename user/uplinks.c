@@ -36,23 +36,27 @@ static int write_uplink(const struct host *host, __u32 ifindex, const struct upl
 	return 0;
 }
 
-/* The record comes first, so that whatever is attached is known even if we are killed in between. */
-static int attach(struct host *host, const struct link *link, __u32 flags, struct error *err)
+/*
+ * The record comes first, so that whatever is attached is known even if we are killed in between; and attaching is
+ * repeated for a record that is there, because then we may have been.
+ */
+static int attach(struct host *host, const struct link *link, struct uplink *uplink, struct error *err)
 {
-	struct uplink uplink = { .flags = flags };
-	bool made_qdisc;
+	struct settings settings;
+	int ret = host_settings(host, &settings), clsact = 1;
 
-	strcpy(uplink.name, link->name);
-	if (write_uplink(host, link->ifindex, &uplink, err))
-		return -1;
-	if (datapath_attach(host, link->ifindex, HOOK_FROM_UPLINK, &made_qdisc, err)) {
-		bpf_map_delete_elem(host->maps[MAP_UPLINKS], &link->ifindex);
-		return -1;
+	if (!ret && !(settings.features & FEATURE_TCX)) {
+		clsact = clsact_exists(host->nl, link->ifindex);
+		ret = clsact < 0 ? clsact : 0;
 	}
-	if (!made_qdisc)
-		return 0;
-	uplink.flags |= UPLINK_CLSACT_QDISC;
-	return write_uplink(host, link->ifindex, &uplink, err);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot look at uplink %s: %s", link->name, strerror(-ret));
+	if (!clsact)
+		uplink->flags |= UPLINK_CLSACT_QDISC;
+	strcpy(uplink->name, link->name);
+	if (write_uplink(host, link->ifindex, uplink, err))
+		return -1;
+	return datapath_attach(host, link->ifindex, HOOK_FROM_UPLINK, err);
 }
 
 static int detach(struct host *host, __u32 ifindex, const struct uplink *uplink, struct error *err)
@@ -81,7 +85,7 @@ struct refreshing {
 static int attach_default_route(const struct route *route, void *arg)
 {
 	struct refreshing *r = arg;
-	struct uplink uplink;
+	struct uplink uplink = { 0 };
 	struct link link;
 
 	if (route->prefix || route->type != RTN_UNICAST || !route->ifindex)
@@ -90,17 +94,22 @@ static int attach_default_route(const struct route *route, void *arg)
 		return 0;
 	if (link_get_index(r->host->nl, route->ifindex, &link) || !can_be_uplink(&link))
 		return 0;
-	return attach(r->host, &link, 0, r->err);
+	return attach(r->host, &link, &uplink, r->err);
 }
 
-static int forget_if_gone(__u32 ifindex, const struct uplink *uplink, void *arg)
+/* One on record: gone, or to be seen to. */
+static int refresh_uplink(__u32 ifindex, const struct uplink *uplink, void *arg)
 {
 	struct refreshing *r = arg;
+	struct uplink copy = *uplink;
 	struct link link;
+	int ret = link_get_index(r->host->nl, ifindex, &link);
 
-	if (link_get_index(r->host->nl, ifindex, &link) != -ENODEV)
-		return 0;
-	return detach(r->host, ifindex, uplink, r->err);
+	if (ret == -ENODEV)
+		return detach(r->host, ifindex, uplink, r->err);
+	if (ret)
+		return fail(r->err, EXIT_SYSTEM, "cannot look at uplink %s: %s", uplink->name, strerror(-ret));
+	return attach(r->host, &link, &copy, r->err);
 }
 
 /* A primary global address, for kernels whose FIB does not tell which one the host would use. */
@@ -123,7 +132,7 @@ int uplinks_refresh(struct host *host, struct error *err)
 	int ret;
 
 	/* Our own failures are -1 and in err already, those of the listing are -errno. */
-	ret = uplink_each(host, forget_if_gone, &r);
+	ret = uplink_each(host, refresh_uplink, &r);
 	if (ret)
 		return -1;
 	ret = route_each(host->nl, AF_INET, attach_default_route, &r);
@@ -137,7 +146,7 @@ int uplinks_refresh(struct host *host, struct error *err)
 int uplink_add(struct host *host, const char *name, struct error *err)
 {
 	struct refreshing r = { host, err };
-	struct uplink uplink;
+	struct uplink uplink = { 0 };
 	struct link link;
 	int ret;
 
@@ -146,13 +155,10 @@ int uplink_add(struct host *host, const char *name, struct error *err)
 	if (!can_be_uplink(&link))
 		return fail(err, EXIT_SYSTEM, "%s cannot be an uplink: %s", name,
 			    link.type == ARPHRD_ETHER ? "it is a host veth of nsbpf" : "it is no Ethernet device");
-	if (!bpf_map_lookup_elem(host->maps[MAP_UPLINKS], &link.ifindex, &uplink)) {
-		if (uplink.flags & UPLINK_NAMED)
-			return 0;
-		uplink.flags |= UPLINK_NAMED;
-		return write_uplink(host, link.ifindex, &uplink, err) ? -1 : 1;
-	}
-	if (attach(host, &link, UPLINK_NAMED, err))
+	if (!bpf_map_lookup_elem(host->maps[MAP_UPLINKS], &link.ifindex, &uplink) && uplink.flags & UPLINK_NAMED)
+		return 0;
+	uplink.flags |= UPLINK_NAMED;
+	if (attach(host, &link, &uplink, err))
 		return -1;
 	ret = addr_each(host->nl, note_address, &r);
 	if (ret && ret != -1)
@@ -180,9 +186,16 @@ static int match_name(__u32 ifindex, const struct uplink *uplink, void *arg)
 int uplink_delete(struct host *host, const char *name, struct error *err)
 {
 	struct by_name wanted = { .name = name };
+	struct link link;
 
-	if (!uplink_each(host, match_name, &wanted))
+	/* By the name that it has now; by the one on record if there is no such device (any more). */
+	if (strlen(name) < IFNAMSIZ && !link_get(host->nl, name, &link)) {
+		wanted.ifindex = link.ifindex;
+		if (bpf_map_lookup_elem(host->maps[MAP_UPLINKS], &link.ifindex, &wanted.uplink))
+			return 0;
+	} else if (!uplink_each(host, match_name, &wanted)) {
 		return 0;
+	}
 	return detach(host, wanted.ifindex, &wanted.uplink, err) ? -1 : 1;
 }
 

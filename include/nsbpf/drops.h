@@ -5,7 +5,7 @@
 
 #define NSBPF_DROP_REASONS(X)                                                                                          \
 	X(MALFORMED, "malformed", "header cut short or inconsistent")                                                  \
-	X(ETHERTYPE, "ethertype", "neither IPv4 nor ARP")                                                              \
+	X(ETHERTYPE, "ethertype", "neither IPv4 nor ARP, or tagged")                                                   \
 	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the endpoint's")                                              \
 	X(SPOOFED_IP, "spoofed-ip", "source address is not the endpoint's")                                            \
 	X(SPOOFED_ARP, "spoofed-arp", "ARP claims an address that is not the endpoint's")                              \

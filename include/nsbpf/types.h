@@ -20,12 +20,13 @@
 #define NSBPF_MAX_SOURCES 8 /* --from of one mapping */
 #define NSBPF_MAX_HOST_ADDRESSES 4096
 #define NSBPF_MAX_CONNECTIONS 65536
+#define NSBPF_MAX_HOST_SOCKETS 65536
 
 /*
  * A host veth's ifindex is NSBPF_IFINDEX_BASE + its endpoint's slot: user space asks for that number when it makes the
  * device, and the datapath finds the endpoint of a packet by a subtraction instead of a hash lookup.
  */
-#define NSBPF_IFINDEX_BASE 65536
+#define NSBPF_IFINDEX_BASE (1 << 24) /* the kernel counts up from 1, and no host makes that many devices */
 
 /* An IPv6 address, or an IPv4 one mapped into it (::ffff:a.b.c.d); network order. All zero means "any". */
 struct nsbpf_addr {
@@ -102,7 +103,7 @@ struct network {
 _Static_assert(sizeof(struct network) == 120, "shared layout");
 
 enum uplink_flag {
-	UPLINK_NAMED = 1 << 0,        /* by `uplink add`, so it stays when the default route goes */
+	UPLINK_NAMED = 1 << 0,        /* by `uplink add`, and not found by its default route */
 	UPLINK_CLSACT_QDISC = 1 << 1, /* nsbpf made its clsact qdisc */
 };
 
@@ -158,6 +159,7 @@ enum conn_flag {
 	CONN_ORIGINAL = 1 << 0, /* this entry is the original direction's */
 	CONN_SNAT = 1 << 1,     /* about the connection, and so the same in both entries */
 	CONN_DNAT = 1 << 2,
+	CONN_UNTIMED = 1 << 3,  /* an original that waits for its timer */
 };
 
 /* What one direction has shown so far; the connection's state follows from both, see conn_state(). */
@@ -178,8 +180,8 @@ struct conn {
 	struct tuple xlat;      /* what this direction's packets become */
 	__u64 packets;
 	__u64 bytes;  /* of IP and above */
-	__u32 seen;   /* last packet, CLOCK_UNIT, wraps */
-	__u32 routed; /* when oif and nexthop were looked up, CLOCK_UNIT, wraps */
+	__u32 seen;   /* last packet; unit: see NSBPF_CLOCK_SHIFT, wraps */
+	__u32 routed; /* when oif, nexthop and mtu were looked up; the same unit */
 	struct nsbpf_addr nexthop;
 	__u32 oif;      /* 0: no route known yet */
 	__u16 endpoint; /* whose connection it is */
@@ -256,9 +258,13 @@ _Static_assert(sizeof(struct fragment_key) == 40, "shared layout");
 struct fragment_ports {
 	__be16 sport;
 	__be16 dport;
+	__u32 seen; /* unit: see NSBPF_CLOCK_SHIFT */
 };
 
-/* Socket storage: what a host socket asked for, and where the hooks sent it instead. */
+/* How long the first fragment is remembered, seconds (RFC 4787 REQ-14 leaves it open; Linux reassembles for 30 s). */
+#define NSBPF_FRAGMENT_LIFETIME 30
+
+/* What a host socket asked for, and where the hooks sent it instead. */
 #define NSBPF_SOCKET_PEERS 4 /* an unconnected UDP socket may talk to several exposed ports at once */
 struct socket_peer {
 	struct nsbpf_addr asked;
@@ -267,11 +273,13 @@ struct socket_peer {
 	__be16 given_port;
 };
 
-struct socket_peers {
+struct host_socket_peers {
 	struct socket_peer peers[NSBPF_SOCKET_PEERS];
 	__u32 next; /* the slot to use next, modulo NSBPF_SOCKET_PEERS */
+	__u8 proto;
+	__u8 pad[3];
 };
 
-_Static_assert(sizeof(struct socket_peers) == 148, "shared layout");
+_Static_assert(sizeof(struct host_socket_peers) == 152, "shared layout");
 
 #endif

@@ -6,7 +6,7 @@ import os
 import platform
 import struct
 
-BPF_MAP_LOOKUP_ELEM, BPF_MAP_GET_NEXT_KEY = 1, 4
+BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_GET_NEXT_KEY = 1, 2, 4
 BPF_OBJ_GET, BPF_PROG_TEST_RUN = 7, 10
 
 SYS_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}[platform.machine()]
@@ -107,6 +107,12 @@ class Map:
         bpf(BPF_MAP_LOOKUP_ELEM, (0, "I", self.fd), (8, "Q", ctypes.addressof(key)),
             (16, "Q", ctypes.addressof(value)))
         return value.raw
+
+    def update(self, key, value):
+        key = ctypes.create_string_buffer(key, self.key_size)
+        value = ctypes.create_string_buffer(value, self.value_size)
+        bpf(BPF_MAP_UPDATE_ELEM, (0, "I", self.fd), (8, "Q", ctypes.addressof(key)),
+            (16, "Q", ctypes.addressof(value)))
 
     def keys(self):
         key, following = None, ctypes.create_string_buffer(self.key_size)

@@ -29,7 +29,10 @@ NAT_PORTS = [*range(1024, 32768), *range(61000, 65536)]
 # For a datagram of 16 bytes of UDP.
 BAD_IP_HEADERS = [{"ihl": 0}, {"ihl": 4}, {"ihl": 15}, {"len": 0}, {"len": 19}, {"len": 27}, {"len": 37},
                   {"len": 65535}, {"version": 6}, {"version": 0}]
+# include/nsbpf/types.h
 TUPLE_SIZE, CONN_SIZE, CONN_XLAT = 40, 112, 16
+SETTINGS_SIZE, SETTINGS_TIMEOUTS = 48, 20
+CONN_STATES = ("syn", "established", "fin", "closing", "reset", "udp", "icmp")
 
 
 class Node:
@@ -59,6 +62,7 @@ class Rig:
         self.programs = {name: Program(f"{pins}/programs/{name}", host.path)
                          for name in ("from_endpoint", "from_uplink", "to_endpoint")}
         self.connections = Map(f"{pins}/maps/connections", TUPLE_SIZE, CONN_SIZE)
+        self.settings = Map(f"{pins}/maps/settings", 4, SETTINGS_SIZE)
         self.drop_counters = PerCpuCounters(f"{pins}/maps/drops")
         with open(DROPS_H, encoding="utf-8") as header:
             self.reasons = re.findall(r'^\s*X\(\w+, "([\w-]+)"', header.read(), re.MULTILINE)
@@ -71,7 +75,7 @@ class Rig:
         return Node(info["addresses"][0], info["mac"], self.host.link(info["device"])["ifindex"], endpoint)
 
     def close(self):
-        for file in (*self.programs.values(), self.connections, self.drop_counters):
+        for file in (*self.programs.values(), self.connections, self.settings, self.drop_counters):
             file.close()
 
     def port(self):
@@ -121,6 +125,12 @@ class Rig:
         after = self.drops()
         counted = {reason: after[reason] - before[reason] for reason in after if after[reason] != before[reason]}
         assert counted in [{reason: 1} for reason in reasons] or not counted and not reasons, counted
+
+    def set_timeouts(self, **seconds):
+        settings = bytearray(self.settings.lookup(bytes(4)))
+        for state, value in seconds.items():
+            struct.pack_into("=I", settings, SETTINGS_TIMEOUTS + 4 * CONN_STATES.index(state), value)
+        self.settings.update(bytes(4), bytes(settings))
 
     def connection_pairs(self):
         """Every entry: key → the key that the other direction must have."""

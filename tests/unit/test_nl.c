@@ -89,7 +89,7 @@ static void adds_veth(void **state)
 	assert_int_equal(link.type, ARPHRD_ETHER);
 	assert_memory_equal(link.mac, host_mac, 6);
 	assert_false(link.flags & IFF_UP);
-	assert_int_equal(sysctl_get("/proc/sys/net/ipv4/conf/nlhost0/forwarding"), 1);
+	assert_int_equal(sysctl_get("/proc/sys/net/ipv4/conf/nlhost0/forwarding"), 0);
 	assert_int_equal(sysctl_get("/proc/sys/net/ipv4/conf/lo/forwarding"), 0);
 	assert_int_equal(sysctl_get("/proc/sys/net/ipv4/ip_forward"), 0);
 	assert_int_equal(sysctl_get("/proc/sys/net/ipv6/conf/nlhost0/addr_gen_mode"), 1);
@@ -184,7 +184,7 @@ static void adds_veth_without_ipv6(void **state)
 	assert_int_equal(link_add_veth(nl, &veth), 0);
 	assert_int_equal(link_get(nl, "nlhost0", &link), 0);
 	assert_int_equal(link.mtu, 1000);
-	assert_int_equal(sysctl_get("/proc/sys/net/ipv4/conf/nlhost0/forwarding"), 1);
+	assert_int_equal(sysctl_get("/proc/sys/net/ipv4/conf/nlhost0/forwarding"), 0);
 }
 
 static int delete_link(const struct link *link, void *arg)

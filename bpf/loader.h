@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Run once by the loader (BPF_PROG_TEST_RUN): what of the helpers this kernel has, and what can be made only from here.
+ */
+#ifndef NSBPF_BPF_LOADER_H
+#define NSBPF_BPF_LOADER_H
+
+#define EINVAL 22
+
+/* An unknown flag is refused before anything is looked up. */
+static __always_inline bool fib_takes(struct __sk_buff *skb, __u32 flag)
+{
+	struct bpf_fib_lookup fib = { .family = AF_INET, .ifindex = 1 };
+
+	return bpf_fib_lookup(skb, &fib, sizeof(fib), flag) != -EINVAL;
+}
+
+SEC("tc")
+int probe_fib(struct __sk_buff *skb)
+{
+	return (fib_takes(skb, BPF_FIB_LOOKUP_SRC) ? FEATURE_FIB_SRC : 0) |
+	       (fib_takes(skb, BPF_FIB_LOOKUP_SKIP_NEIGH) ? FEATURE_FIB_SKIP_NEIGH : 0);
+}
+
+/* 0, or an errno: ENOMEM passes, see conn_time_later(). */
+SEC("tc")
+int make_latecomers(__attribute__((unused)) struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct latecomers *l = bpf_map_lookup_elem(&latecomers, &zero);
+	int err;
+
+	if (!l)
+		return EINVAL;
+	err = bpf_timer_init(&l->timer, &latecomers, CLOCK_MONOTONIC);
+	if (err && err != -EBUSY)
+		return -err;
+	return -bpf_timer_set_callback(&l->timer, latecomers_run);
+}
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the load generators share: an address from their command line, the time, and the length of a run. */
+#ifndef NSBPF_BENCH_LOAD_H
+#define NSBPF_BENCH_LOAD_H
+
+#include <arpa/inet.h>
+#include <err.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+static inline struct sockaddr_in parse_address(const char *address, const char *port)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	char *end;
+	unsigned long number = strtoul(port, &end, 10);
+
+	if (inet_pton(AF_INET, address, &sin.sin_addr) != 1)
+		errx(1, "not an IPv4 address: %s", address);
+	if (!*port || *end || !number || number > 65535)
+		errx(1, "not a port: %s", port);
+	sin.sin_port = htons(number);
+	return sin;
+}
+
+static inline double parse_seconds(const char *text)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (!*text || *end || !(seconds > 0 && seconds <= 3600))
+		errx(1, "not a number of seconds: %s", text);
+	return seconds;
+}
+
+static inline double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+/* A socket that waits for its peer no longer than this: a run whose packets are lost has to fail, not to hang. */
+static inline int open_socket(int type, int timeout)
+{
+	const struct timeval limit = { .tv_sec = timeout };
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		err(1, "socket");
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)))
+		err(1, "setsockopt");
+	return fd;
+}
+
+static inline void set_option(int fd, int level, int option, int value)
+{
+	if (setsockopt(fd, level, option, &value, sizeof(value)))
+		err(1, "setsockopt");
+}
+
+#endif

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* As many of the smallest UDP packets as one socket can send, and how many of them another one receives. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "cleanup.h"
+#include "load.h"
+
+#define BATCH 64
+#define PAYLOAD 18 /* with UDP, IP and Ethernet headers and the checksum of the wire: 64 bytes */
+#define RECEIVE_BUFFER (8 << 20)
+#define PATIENCE 5 /* seconds that a receiver waits for a packet */
+
+static char payloads[BATCH][PAYLOAD];
+static struct iovec iovecs[BATCH];
+static struct mmsghdr messages[BATCH];
+
+static void prepare_messages(void)
+{
+	for (int i = 0; i < BATCH; i++) {
+		iovecs[i].iov_base = payloads[i];
+		iovecs[i].iov_len = PAYLOAD;
+		messages[i].msg_hdr.msg_iov = &iovecs[i];
+		messages[i].msg_hdr.msg_iovlen = 1;
+	}
+}
+
+static void send_flood(const struct sockaddr_in *to, double seconds)
+{
+	_cleanup_close_ int fd = open_socket(SOCK_DGRAM, PATIENCE);
+	double end;
+
+	/* Connected, so that the route is looked up once and every packet is of one flow. */
+	if (connect(fd, (const struct sockaddr *)to, sizeof(*to)))
+		err(1, "connect");
+	for (end = now() + seconds; now() < end;)
+		/* Refused: the receiver has seen enough and left. No buffers: the device is behind. */
+		if (sendmmsg(fd, messages, BATCH, 0) < 0 && errno != ECONNREFUSED && errno != ENOBUFS)
+			err(1, "sendmmsg");
+}
+
+static int receive_batch(int fd)
+{
+	int n = recvmmsg(fd, messages, BATCH, MSG_WAITFORONE, NULL);
+
+	if (n < 0)
+		err(1, "no packet for %d seconds", PATIENCE);
+	return n;
+}
+
+/* The time counts from the first packet on, so neither side has to know when the other starts. */
+static void receive_flood(const struct sockaddr_in *at, double seconds)
+{
+	_cleanup_close_ int fd = open_socket(SOCK_DGRAM, PATIENCE);
+	unsigned long packets = 0;
+	double start, end;
+
+	set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
+	if (bind(fd, (const struct sockaddr *)at, sizeof(*at)))
+		err(1, "bind");
+	puts("ready");
+	fflush(stdout);
+
+	receive_batch(fd);
+	for (start = end = now(); end < start + seconds; end = now())
+		packets += receive_batch(fd);
+	printf("{\"packets\": %lu, \"seconds\": %f}\n", packets, end - start);
+}
+
+int main(int argc, char **argv)
+{
+	struct sockaddr_in address;
+
+	if (argc != 5 || (strcmp(argv[1], "send") && strcmp(argv[1], "receive")))
+		errx(1, "usage: udpflood send|receive ADDRESS PORT SECONDS");
+	address = parse_address(argv[2], argv[3]);
+	prepare_messages();
+	if (!strcmp(argv[1], "send"))
+		send_flood(&address, parse_seconds(argv[4]));
+	else
+		receive_flood(&address, parse_seconds(argv[4]));
+	return 0;
+}
