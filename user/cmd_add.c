@@ -82,7 +82,7 @@ static int run(struct endpoint_spec *spec)
 	if (ret < 0)
 		code = report(&err);
 	else
-		code = ret ? print_result(&host, spec, &endpoint) : report_unchanged();
+		code = ret && !json_output ? print_result(&host, spec, &endpoint) : report_done(ret);
 	host_finish(&host, ret < 0);
 	return code;
 }

@@ -23,5 +23,5 @@ int cmd_del(int argc, char **argv)
 	host_close(&host);
 	if (ret < 0)
 		return report(&err);
-	return ret ? EXIT_DONE : report_unchanged();
+	return report_done(ret);
 }

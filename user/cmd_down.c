@@ -28,5 +28,5 @@ int cmd_down(int argc, char **argv)
 	host_close(&host);
 	if (ret)
 		return report(&err);
-	return was_running ? EXIT_DONE : report_unchanged();
+	return report_done(was_running);
 }

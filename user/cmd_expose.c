@@ -43,7 +43,7 @@ static void warn_without_hooks(const struct host *host)
 {
 	struct settings settings;
 
-	if (!host_settings(host, &settings) && !(settings.features & FEATURE_HOST_SOCKETS))
+	if (!json_output && !host_settings(host, &settings) && !(settings.features & FEATURE_HOST_SOCKETS))
 		printf("this host itself cannot reach it by its own addresses: no cgroup2 is mounted\n");
 }
 
@@ -71,7 +71,7 @@ int cmd_expose(int argc, char **argv)
 	host_finish(&host, ret < 0);
 	if (ret < 0)
 		return report(&err);
-	return ret ? EXIT_DONE : report_unchanged();
+	return report_done(ret);
 }
 
 int cmd_unexpose(int argc, char **argv)
@@ -87,5 +87,5 @@ int cmd_unexpose(int argc, char **argv)
 	host_finish(&host, ret < 0);
 	if (ret < 0)
 		return report(&err);
-	return ret ? EXIT_DONE : report_unchanged();
+	return report_done(ret);
 }

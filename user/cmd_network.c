@@ -63,7 +63,7 @@ static int change(const char *verb, const struct network_spec *spec)
 	host_finish(&host, ret < 0);
 	if (ret < 0)
 		return report(&err);
-	return ret ? EXIT_DONE : report_unchanged();
+	return report_done(ret);
 }
 
 static int change_network(int argc, char **argv)

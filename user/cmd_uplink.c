@@ -27,7 +27,7 @@ static int change_uplink(int argc, char **argv)
 	host_finish(&host, ret < 0);
 	if (ret < 0)
 		return report(&err);
-	return ret ? EXIT_DONE : report_unchanged();
+	return report_done(ret);
 }
 
 int cmd_uplink(int argc, char **argv)

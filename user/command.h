@@ -22,8 +22,8 @@ extern bool json_output; /* -j, --json */
 int report(const struct error *err);
 /* The same for words that make no sense; always EXIT_USAGE. */
 __attribute__((format(printf, 1, 2))) int report_usage(const char *fmt, ...);
-/* Prints `unchanged`; always EXIT_DONE. */
-int report_unchanged(void);
+/* A change that was made, or did not have to be made (`unchanged`): prints what there is to say, returns EXIT_DONE. */
+int report_done(bool changed);
 /* Prints a listing's JSON and frees it. */
 int report_json(json_t *json);
 

@@ -27,12 +27,23 @@ int endpoint_write(const struct host *host, unsigned int slot, const struct endp
 	return 0;
 }
 
+static bool resolvers_match(const struct endpoint *endpoint, const struct endpoint_spec *spec)
+{
+	if (spec->dns == DNS_NONE)
+		return !(endpoint->flags & ENDPOINT_RESOLV_CONF);
+	/* Whatever the host has by now: nobody asked for it to be fetched again. */
+	if (spec->dns == DNS_HOST || !(endpoint->flags & ENDPOINT_RESOLV_CONF))
+		return true;
+	return resolv_matches(endpoint->name, &spec->resolvers);
+}
+
 /* Does what was asked for agree with what is there? */
 static bool matches(const struct endpoint *endpoint, const struct network *network, const struct endpoint_spec *spec)
 {
 	return (!spec->network || !strcmp(spec->network, network->name)) &&
 	       (!spec->ip || addr_to4(spec->ip) == endpoint->addr4) &&
-	       (!spec->mac || !memcmp(spec->mac, endpoint->mac, 6)) && (!spec->mtu || *spec->mtu == endpoint->mtu);
+	       (!spec->mac || !memcmp(spec->mac, endpoint->mac, 6)) && (!spec->mtu || *spec->mtu == endpoint->mtu) &&
+	       resolvers_match(endpoint, spec);
 }
 
 /* 1 with the endpoint that has the address, or 0. */
@@ -141,7 +152,7 @@ static int survey(const struct host *host, const struct endpoint_spec *spec, str
 	} else if (ret != -ENOENT && ret != -EINVAL) {
 		return fail(err, EXIT_SYSTEM, "cannot look at namespace %s: %s", spec->name, strerror(-ret));
 	}
-	if (spec->dns != DNS_NONE && !resolv_exists(spec->name))
+	if (spec->dns != DNS_NONE && !resolv_is_foreign(spec->name))
 		endpoint->flags |= ENDPOINT_RESOLV_CONF;
 	return 0;
 }
@@ -258,6 +269,8 @@ static int write_resolv_conf(const struct endpoint *endpoint, struct endpoint_sp
 	ret = spec->dns == DNS_HOST ? resolv_upstream(&spec->resolvers) : 0;
 	if (!ret && !spec->resolvers.nservers)
 		return 0;
+	if (!ret)
+		ret = resolv_remove(endpoint->name); /* one of ours, from before a reboot */
 	if (!ret)
 		ret = resolv_write(endpoint->name, &spec->resolvers);
 	if (ret)

@@ -81,7 +81,7 @@ int main(int argc, char **argv)
 {
 	const struct command *command;
 
-	/* -j may stand before the verb or, as any option, behind it. */
+	/* -j may stand before the verb, too; of the commands that run another one, only there. */
 	while (argc > 1 && (!strcmp(argv[1], "-j") || !strcmp(argv[1], "--json"))) {
 		json_output = true;
 		argc--;
@@ -94,7 +94,7 @@ int main(int argc, char **argv)
 		return EXIT_DONE;
 	}
 	if (!strcmp(argv[1], "--version"))
-		return cmd_version(1, argv);
+		return cmd_version(argc - 1, argv + 1);
 	command = find_command(argv[1]);
 	if (!command)
 		return report_usage("no command %s (`nsbpf help` lists them)", argv[1]);

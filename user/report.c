@@ -35,9 +35,12 @@ int report_usage(const char *fmt, ...)
 	return report(&err);
 }
 
-int report_unchanged(void)
+int report_done(bool changed)
 {
-	puts("unchanged");
+	if (json_output)
+		return report_json(json_pack("{s:b}", "changed", changed));
+	if (!changed)
+		puts("unchanged");
 	return EXIT_DONE;
 }
 

@@ -150,22 +150,29 @@ static int remove_dir(const char *path)
 	return -errno;
 }
 
-static int write_file(const char *path, const struct resolvers *resolvers)
-{
-	FILE *f = fopen(path, "we");
-	char text[ADDR_TEXT];
-	int ret = 0;
+#define MARK "# made by nsbpf\n"
 
-	if (!f)
-		return -errno;
-	fprintf(f, "# made by nsbpf\n");
+static void print_resolvers(FILE *f, const struct resolvers *resolvers)
+{
+	char text[ADDR_TEXT];
+
+	fputs(MARK, f);
 	for (unsigned int i = 0; i < resolvers->nservers; i++)
 		fprintf(f, "nameserver %s\n", addr_format(&resolvers->servers[i], text));
 	if (resolvers->search[0])
 		fprintf(f, "search %s\n", resolvers->search);
 	if (resolvers->options[0])
 		fprintf(f, "options %s\n", resolvers->options);
+}
 
+static int write_file(const char *path, const struct resolvers *resolvers)
+{
+	FILE *f = fopen(path, "we");
+	int ret = 0;
+
+	if (!f)
+		return -errno;
+	print_resolvers(f, resolvers);
 	if (fflush(f) || fchmod(fileno(f), 0644) < 0)
 		ret = -errno;
 	if (fclose(f) && !ret)
@@ -173,12 +180,38 @@ static int write_file(const char *path, const struct resolvers *resolvers)
 	return ret;
 }
 
-bool resolv_exists(const char *name)
+/* The file's beginning; "" if there is none. A whole one of ours fits. */
+static void read_file(const char *path, char text[4096])
+{
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+
+	text[f ? fread(text, 1, 4095, f) : 0] = '\0';
+}
+
+bool resolv_is_foreign(const char *name)
 {
 	struct paths paths;
+	char text[4096];
 	struct stat st;
 
-	return !make_paths(name, &paths) && !lstat(paths.file, &st);
+	if (make_paths(name, &paths) || lstat(paths.file, &st))
+		return false;
+	read_file(paths.file, text);
+	return strncmp(text, MARK, strlen(MARK));
+}
+
+bool resolv_matches(const char *name, const struct resolvers *resolvers)
+{
+	char is[4096], should[4096] = "";
+	_cleanup_fclose_ FILE *f = fmemopen(should, sizeof(should), "w");
+	struct paths paths;
+
+	if (!f || make_paths(name, &paths))
+		return false;
+	print_resolvers(f, resolvers);
+	fflush(f);
+	read_file(paths.file, is);
+	return !strcmp(is, should);
 }
 
 int resolv_write(const char *name, const struct resolvers *resolvers)

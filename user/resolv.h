@@ -27,8 +27,10 @@ int resolv_upstream(struct resolvers *resolvers);
 /* The same with every path prefixed by `root`, for the tests. */
 int resolv_upstream_at(const char *root, struct resolvers *resolvers);
 
-/* Is there an /etc/netns/NAME/resolv.conf, whoever made it? */
-bool resolv_exists(const char *name);
+/* Is there an /etc/netns/NAME/resolv.conf that nsbpf did not write? Its own may be older than the last reboot. */
+bool resolv_is_foreign(const char *name);
+/* Does the file say just what resolv_write() would? */
+bool resolv_matches(const char *name, const struct resolvers *resolvers);
 /*
  * Writes /etc/netns/NAME/resolv.conf (as process 1 sees /etc; mode 0644, directories 0755; a temporary file is written
  * and then linked, so it appears whole or not at all). -EEXIST, and nothing is touched, if there is one already.

@@ -159,7 +159,7 @@ enum conn_flag {
 	CONN_ORIGINAL = 1 << 0, /* this entry is the original direction's */
 	CONN_SNAT = 1 << 1,     /* about the connection, and so the same in both entries */
 	CONN_DNAT = 1 << 2,
-	CONN_UNTIMED = 1 << 3,  /* an original that waits for its timer */
+	CONN_UNTIMED = 1 << 3, /* an original that waits for its timer */
 };
 
 /* What one direction has shown so far; the connection's state follows from both, see conn_state(). */

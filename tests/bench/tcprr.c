@@ -53,8 +53,11 @@ static int open_connection(const struct sockaddr_in *to)
 	int fd = open_socket(SOCK_STREAM, PATIENCE);
 
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (connect(fd, (const struct sockaddr *)to, sizeof(*to)))
+	if (connect(fd, (const struct sockaddr *)to, sizeof(*to))) {
+		if (errno == EINPROGRESS) /* this is how SO_SNDTIMEO ends it */
+			errno = ETIMEDOUT;
 		err(1, "connect");
+	}
 	return fd;
 }
 
