@@ -65,6 +65,12 @@ static int conn_expire(__attribute__((unused)) void *map, struct tuple *key, str
 
 	tuple_reverse(&c->xlat, &reply);
 	r = conn_lookup(&reply);
+	/* One that does not lead back here is another connection's. */
+	if (r) {
+		tuple_reverse(&r->xlat, &back);
+		if (!tuple_equal(&back, &original))
+			r = NULL;
+	}
 	if (r) {
 		now = clock_now();
 		idle = conn_age(c->seen, now);
@@ -76,9 +82,7 @@ static int conn_expire(__attribute__((unused)) void *map, struct tuple *key, str
 			conn_arm(c, limit - idle);
 			return 0;
 		}
-		tuple_reverse(&r->xlat, &back);
-		if (tuple_equal(&back, &original))
-			bpf_map_delete_elem(&connections, &reply);
+		bpf_map_delete_elem(&connections, &reply);
 	}
 	bpf_map_delete_elem(&connections, &original);
 	return 0;
@@ -105,6 +109,7 @@ static int latecomers_run(__attribute__((unused)) void *map, __attribute__((unus
 	struct tuple tuple;
 	struct conn *c;
 
+	l->pending = 0;
 	for (int i = 0; i < LATECOMERS_PER_RUN; i++) {
 		if (bpf_map_pop_elem(&untimed, &tuple))
 			return 0;
@@ -117,6 +122,7 @@ static int latecomers_run(__attribute__((unused)) void *map, __attribute__((unus
 		}
 		c->flags &= ~CONN_UNTIMED;
 	}
+	l->pending = 1;
 	bpf_timer_start(&l->timer, LATECOMERS_DELAY, 0);
 	return 0;
 }
@@ -136,6 +142,10 @@ static __always_inline bool conn_time_later(const struct tuple *tuple, struct co
 	original->flags |= CONN_UNTIMED;
 	if (bpf_map_push_elem(&untimed, tuple, 0))
 		return false;
+	/* Starting it again would put it off. */
+	if (l->pending)
+		return true;
+	l->pending = 1;
 	return !bpf_timer_start(&l->timer, LATECOMERS_DELAY, 0);
 }
 

@@ -28,6 +28,12 @@ static __always_inline enum verdict forward_outside(struct __sk_buff *skb, struc
 {
 	struct bpf_redir_neigh neigh = {};
 
+	/* The veth's receive queue would otherwise choose the uplink's transmit queue. */
+	skb->queue_mapping = 0;
+	if (addr_is_any(nexthop)) {
+		p->action = bpf_redirect_neigh(oif, NULL, 0, 0);
+		return VERDICT_REDIRECT;
+	}
 	if (addr_is4(nexthop)) {
 		neigh.nh_family = AF_INET;
 		neigh.ipv4_nh = addr_get4(nexthop);
@@ -35,8 +41,6 @@ static __always_inline enum verdict forward_outside(struct __sk_buff *skb, struc
 		neigh.nh_family = AF_INET6;
 		__builtin_memcpy(neigh.ipv6_nh, nexthop, sizeof(*nexthop));
 	}
-	/* The veth's receive queue would otherwise choose the uplink's transmit queue. */
-	skb->queue_mapping = 0;
 	p->action = bpf_redirect_neigh(oif, &neigh, sizeof(neigh), 0);
 	return VERDICT_REDIRECT;
 }

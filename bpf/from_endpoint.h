@@ -40,7 +40,7 @@ static __always_inline enum verdict open_hairpin(struct __sk_buff *skb, struct p
 		.endpoint = p->endpoint,
 		.target = m->endpoint,
 		.reply_target = p->endpoint,
-		.flags = CONN_SNAT | CONN_DNAT,
+		.flags = CONN_SNAT | CONN_DNAT | CONN_HAIRPIN,
 	};
 	enum verdict v;
 

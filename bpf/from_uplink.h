@@ -20,7 +20,7 @@ static __always_inline bool is_our_reply(const struct packet *p, const struct co
 	return tuple_equal(&original, &p->tuple);
 }
 
-/* To an exposed port: the target is translated, the client's address is kept. */
+/* To an exposed port: the target is translated, the client's address is kept, and almost always its port. */
 static __always_inline enum verdict open_exposed(struct __sk_buff *skb, struct packet *p, const struct mapping *m)
 {
 	struct endpoint *target = endpoint_get(m->endpoint);
@@ -41,10 +41,15 @@ static __always_inline enum verdict open_exposed(struct __sk_buff *skb, struct p
 	addr_set4(&plan.xlat.daddr, target->addr4);
 	plan.xlat.dport = mapping_target_port(m, p->tuple.dport);
 	err = conn_insert_reply(&p->tuple, &plan);
-	if (err == -EEXIST && !is_our_reply(p, &plan))
-		return drop(p, DROP_TUPLE_TAKEN);
-	if (err && err != -EEXIST)
+	if (err == -EEXIST && !is_our_reply(p, &plan)) {
+		/* Only another port can tell the two apart; the address stays the client's. */
+		enum verdict v = port_allocate(skb, p, &plan);
+
+		if (v != VERDICT_CONTINUE)
+			return v;
+	} else if (err && err != -EEXIST) {
 		return drop(p, DROP_TABLE_FULL);
+	}
 	return conn_insert_original(p, &plan);
 }
 
@@ -63,7 +68,7 @@ __noinline int from_uplink_new(struct __sk_buff *skb, struct packet *p)
 /* Or a tuple that only endpoints send, because a stranger on the uplink makes believe to be one of them? */
 static __always_inline bool is_from_outside(const struct conn *c)
 {
-	return c->target && (c->flags & (CONN_SNAT | CONN_DNAT)) != (CONN_SNAT | CONN_DNAT);
+	return c->target && !(c->flags & CONN_HAIRPIN);
 }
 
 static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, struct packet *p)

@@ -80,6 +80,8 @@ struct {
 
 struct latecomers {
 	struct bpf_timer timer;
+	__u32 pending; /* it is going to go off */
+	__u32 pad;
 };
 
 /* The timer that goes after them; the loader makes it, so that it is there when memory is short. */

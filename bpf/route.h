@@ -4,7 +4,7 @@
 #define NSBPF_BPF_ROUTE_H
 
 struct route {
-	struct nsbpf_addr nexthop;
+	struct nsbpf_addr nexthop; /* all zero: the kernel finds it */
 	struct nsbpf_addr prefsrc; /* the address that the host itself would use; all zero if the FIB can't tell */
 	__u32 oif;
 	__u16 mtu;  /* 0 where the FIB does not say */
@@ -12,6 +12,31 @@ struct route {
 };
 
 #define LOOPBACK_IFINDEX 1
+
+/*
+ * Somebody switched net.ipv4.ip_forward off, which does the same to every device (inet_forward_change), and so takes
+ * lo's from us until the next command. Until then what user space last knew has to do: the host's addresses, its
+ * endpoints, and the uplink of its default route, by which bpf_redirect_neigh() can find the next hop itself.
+ */
+static __noinline enum verdict route_fallback(struct packet *p, const struct tuple *tuple, __u32 default_uplink,
+					      struct route *route)
+{
+	struct nsbpf_addr daddr = tuple->daddr;
+	__u32 *slot = bpf_map_lookup_elem(&addresses, &daddr);
+
+	if (slot) {
+		route->oif = NSBPF_IFINDEX_BASE + *slot;
+		return VERDICT_CONTINUE;
+	}
+	if (bpf_map_lookup_elem(&host_addresses, &daddr)) {
+		route->local = true;
+		return VERDICT_CONTINUE;
+	}
+	if (!default_uplink)
+		return drop(p, DROP_NO_ROUTE);
+	route->oif = default_uplink;
+	return VERDICT_CONTINUE;
+}
 
 /*
  * As the host would route a packet of its own: the "input device" is lo. It has forwarding switched on for this,
@@ -51,6 +76,8 @@ static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct p
 	case BPF_FIB_LKUP_RET_NOT_FWDED:
 		route->local = true;
 		return VERDICT_CONTINUE;
+	case BPF_FIB_LKUP_RET_FWD_DISABLED:
+		return route_fallback(p, tuple, s->default_uplink, route);
 	default:
 		return drop(p, DROP_NO_ROUTE);
 	}

@@ -21,6 +21,11 @@ static __always_inline bool addr_is4(const struct nsbpf_addr *addr)
 	return !addr->words[0] && !addr->words[1] && addr->words[2] == bpf_htonl(0xffff);
 }
 
+static __always_inline bool addr_is_any(const struct nsbpf_addr *addr)
+{
+	return !addr->words[0] && !addr->words[1] && !addr->words[2] && !addr->words[3];
+}
+
 static __always_inline bool addr_is_loopback(const struct nsbpf_addr *addr)
 {
 	if (addr_is4(addr))

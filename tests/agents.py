@@ -4,7 +4,6 @@
 Each speaks JSON, one object a line. A server or sniffer begins with {"ready": ...}: what comes after that is seen.
 """
 import errno
-import http.server
 import json
 import select
 import socket
@@ -78,6 +77,8 @@ def udp_echo(address, port):
 
 
 def web(address, port):
+    import http.server  # takes four times as long as all else here, so the others do without
+
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             body = json.dumps({"peer": self.client_address[0], "path": self.path}).encode()
@@ -104,7 +105,8 @@ def session(proto, options):
     kind = socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM
     there = (options["address"], options["port"])
     sock = socket.socket(family(there[0]), kind)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if proto == "tcp":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for UDP it would give two sockets one port
     sock.settimeout(options["timeout"])
     try:
         sock.bind((options["source"] or ("::" if ":" in there[0] else "0.0.0.0"), options["source_port"] or 0))

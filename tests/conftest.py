@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Fixtures: `host`, a private host with an outside machine; `make_host` for more of them; `attach`, how nsbpf attaches.
 
-Tests marked `attach`, or that take the fixture of that name, run twice: with TCX links and with clsact filters.
+Tests marked `attach`, or that take the fixture of that name, run twice: with TCX links and with clsact filters. Those of
+commands run twice as well: with build/nsbpf and with the sanitizers' build. (What a packet meets is BPF, the same in both.)
 """
 import inspect
 import os
@@ -11,13 +12,31 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from topology import NSBPF, Host  # noqa: E402
+import topology  # noqa: E402
+from topology import NSBPF, TOP, Host  # noqa: E402
+
+SANITIZED = ("test_bad_input", "test_lifecycle", "test_networks", "test_rules", "test_status")
+
+# Codes that no command of nsbpf ends with.
+os.environ.setdefault("ASAN_OPTIONS", "exitcode=99")
+os.environ.setdefault("UBSAN_OPTIONS", "exitcode=99,print_stacktrace=1")
 
 
 def pytest_generate_tests(metafunc):
+    if metafunc.module.__name__ in SANITIZED and not os.environ.get("NSBPF"):
+        metafunc.parametrize("binary", [NSBPF, f"{TOP}/build/asan/nsbpf"], ids=["plain", "asan"], indirect=True,
+                             scope="module")
     asked = "attach" in inspect.signature(metafunc.function).parameters
     if (asked or metafunc.definition.get_closest_marker("attach")) and "attach" in metafunc.fixturenames:
         metafunc.parametrize("attach", ["tcx", "clsact"], indirect=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def binary(request):
+    """The nsbpf that hosts use."""
+    topology.NSBPF = getattr(request, "param", NSBPF)
+    yield
+    topology.NSBPF = NSBPF
 
 
 @pytest.fixture
@@ -32,10 +51,6 @@ def attach(request):
 @pytest.fixture
 def make_host(attach):
     """A function that makes one more private host; all are removed after the test, however it ended."""
-    if os.geteuid():
-        pytest.skip("needs root")
-    if not os.access(NSBPF, os.X_OK):
-        pytest.fail(f"{NSBPF} is not built")
     hosts = []
 
     def make():

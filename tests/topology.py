@@ -146,6 +146,10 @@ class Host(Netns):
     """The private host. `with Host() as host:` or close() removes it and everything that was made through it."""
 
     def __init__(self, attach="tcx"):
+        if os.geteuid():
+            pytest.skip("needs root")
+        if not os.access(NSBPF, os.X_OK):
+            pytest.fail(f"{NSBPF} is not built")
         number = next(_numbers)
         self.prefix = f"nt{_run}-{number}"
         super().__init__(self.prefix + "h")

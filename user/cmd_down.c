@@ -9,7 +9,6 @@ int cmd_down(int argc, char **argv)
 {
 	struct error err;
 	struct host host;
-	bool was_running;
 	int ret;
 
 	if (parse_options(&argc, argv, NULL))
@@ -19,14 +18,8 @@ int cmd_down(int argc, char **argv)
 	/* Maps that somebody removed leave nothing to go by but our marks; but what can't be read just now may be
 	 * later. */
 	ret = host_change(&host, &err);
-	if (ret && !host.damaged) {
-		host_close(&host);
-		return report(&err);
-	}
-	was_running = ret || host.running;
-	ret = host_take_down(&host, &err);
+	if (!ret || host.damaged)
+		ret = host_take_down(&host, &err);
 	host_close(&host);
-	if (ret)
-		return report(&err);
-	return report_done(was_running);
+	return ret < 0 ? report(&err) : report_done(ret);
 }

@@ -4,43 +4,28 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "cleanup.h"
+#include "map_walk.h"
 
-#define BATCH 1024
-
-struct batch {
-	struct tuple keys[BATCH];
-	struct conn values[BATCH];
+struct walk {
+	connection_fn *each;
+	void *arg;
 };
+
+static int original_only(const void *key, const void *value, void *arg)
+{
+	const struct conn *conn = value;
+	struct walk *walk = arg;
+
+	return conn->flags & CONN_ORIGINAL ? walk->each(key, conn, walk->arg) : 0;
+}
 
 int connection_each(const struct host *host, connection_fn *each, void *arg)
 {
-	_cleanup_free_ struct batch *batch = malloc(sizeof(*batch));
-	__u32 in = 0, out = 0, count;
-	bool first = true, last = false;
-	int ret = 0;
+	struct walk walk = { each, arg };
 
-	if (!batch)
-		return -ENOMEM;
-	while (!ret && !last) {
-		count = BATCH;
-		/* -ENOENT comes with the last entries; -ENOSPC would mean a hash bucket of more than BATCH. */
-		if (bpf_map_lookup_batch(host->maps[MAP_CONNECTIONS], first ? NULL : &in, &out, batch->keys,
-					 batch->values, &count, NULL)) {
-			if (errno != ENOENT)
-				return -errno;
-			last = true;
-		}
-		first = false;
-		in = out;
-		for (__u32 i = 0; i < count && !ret; i++)
-			if (batch->values[i].flags & CONN_ORIGINAL)
-				ret = each(&batch->keys[i], &batch->values[i], arg);
-	}
-	return ret;
+	return map_walk(host->maps[MAP_CONNECTIONS], sizeof(struct tuple), sizeof(struct conn), original_only, &walk);
 }
 
 static int count_one(const struct tuple *tuple, const struct conn *conn, void *arg)
@@ -64,21 +49,30 @@ struct ending {
 	int ended;
 };
 
+static struct tuple reversed(const struct tuple *tuple)
+{
+	return (struct tuple){ .saddr = tuple->daddr,
+			       .daddr = tuple->saddr,
+			       .sport = tuple->dport,
+			       .dport = tuple->sport,
+			       .proto = tuple->proto };
+}
+
 static int end_one(const struct tuple *tuple, const struct conn *conn, void *arg)
 {
-	struct tuple reply = { .saddr = conn->xlat.daddr,
-			       .daddr = conn->xlat.saddr,
-			       .sport = conn->xlat.dport,
-			       .dport = conn->xlat.sport,
-			       .proto = conn->xlat.proto };
+	struct tuple reply_key = reversed(&conn->xlat), back;
 	struct ending *ending = arg;
 	int map = ending->host->maps[MAP_CONNECTIONS];
+	struct conn reply;
 
 	if (!ending->which(tuple, conn, ending->arg))
 		return 0;
-	/* The reply first, as conn_expire() does: whoever opens the connection anew finds neither, or both. */
-	if (bpf_map_delete_elem(map, &reply) && errno != ENOENT)
-		return -errno;
+	/* The reply first, as conn_expire() does; but one that does not lead back is another connection's by now. */
+	if (!bpf_map_lookup_elem(map, &reply_key, &reply)) {
+		back = reversed(&reply.xlat);
+		if (!memcmp(&back, tuple, sizeof(back)) && bpf_map_delete_elem(map, &reply_key) && errno != ENOENT)
+			return -errno;
+	}
 	if (bpf_map_delete_elem(map, tuple) && errno != ENOENT)
 		return -errno;
 	ending->ended++;

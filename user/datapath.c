@@ -243,14 +243,30 @@ static void link_path(const struct host *host, unsigned int ifindex, enum hook h
 	host_path(host, "links", name, path);
 }
 
+/* Does the pinned link still hang on the device? It may have been detached, or be of a device of that number before. */
+static bool link_is_live(const char *path, unsigned int ifindex)
+{
+	_cleanup_close_ int link = bpf_obj_get(path);
+	struct bpf_link_info info = { 0 };
+	__u32 size = sizeof(info);
+
+	/* Debian 12's headers don't know tcx.ifindex; it is where xdp.ifindex is, and 0 for a link without its device.
+	 */
+	return link >= 0 && !bpf_obj_get_info_by_fd(link, &info, &size) && info.xdp.ifindex == ifindex;
+}
+
 static int attach_tcx(const struct host *host, int program, unsigned int ifindex, enum hook hook)
 {
 	_cleanup_close_ int link = -1;
 	char path[PATH_MAX];
 
 	link_path(host, ifindex, hook, path);
-	if (access(path, F_OK) == 0)
-		return 0;
+	if (access(path, F_OK) == 0) {
+		if (link_is_live(path, ifindex))
+			return 0;
+		if (unlink(path))
+			return -errno;
+	}
 	link = bpf_link_create(program, ifindex, hooks[hook].tcx, NULL);
 	if (link < 0)
 		return link;

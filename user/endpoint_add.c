@@ -283,7 +283,6 @@ static int write_resolv_conf(const struct endpoint *endpoint, struct endpoint_sp
 static int reserve(struct host *host, __u32 slot, const struct endpoint *endpoint, struct error *err)
 {
 	struct nsbpf_addr addr = addr_from4(endpoint->addr4);
-
 	int ret;
 
 	if (endpoint_write(host, slot, endpoint, err))

@@ -103,9 +103,10 @@ struct host_socket {
 
 /* Sockets of the caller's network namespace (NETLINK_SOCK_DIAG), both families; proto is IPPROTO_TCP or IPPROTO_UDP. */
 int host_socket_each(int proto, int (*each)(const struct host_socket *socket, void *arg), void *arg);
-/* Ends connected sockets (SOCK_DESTROY: their owners see ECONNABORTED) for whose cookie `which` says true. Those that
- * wait for anybody are left alone. -EOPNOTSUPP from a kernel without CONFIG_INET_DIAG_DESTROY. */
-int host_socket_destroy(int proto, bool (*which)(__u64 cookie, const void *arg), const void *arg);
+/* Ends connected sockets (SOCK_DESTROY: their owners see ECONNABORTED) for whose cookie and peer `which` says true.
+ * Those that wait for anybody are left alone. -EOPNOTSUPP from a kernel without CONFIG_INET_DIAG_DESTROY. */
+typedef bool host_socket_fn(__u64 cookie, const struct nsbpf_addr *peer, __be16 peer_port, const void *arg);
+int host_socket_destroy(int proto, host_socket_fn *which, const void *arg);
 /* "pid 812 (python3)", from /proc; 0, or -ENOENT if no process that can be seen has it. */
 int host_socket_holder(unsigned int inode, char *text, size_t size);
 

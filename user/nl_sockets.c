@@ -81,7 +81,7 @@ int host_socket_each(int proto, int (*each)(const struct host_socket *socket, vo
 
 struct destroying {
 	int proto;
-	bool (*which)(__u64 cookie, const void *arg);
+	host_socket_fn *which;
 	const void *arg;
 	struct nl *nl;
 };
@@ -90,11 +90,14 @@ static int destroy_message(const struct nlmsghdr *message, void *arg)
 {
 	const struct inet_diag_msg *found = mnl_nlmsg_get_payload(message);
 	const struct destroying *d = arg;
+	size_t size = found->idiag_family == AF_INET ? sizeof(found->id.idiag_dst[0]) : sizeof(found->id.idiag_dst);
+	struct nsbpf_addr peer = nl_addr(found->id.idiag_dst, size);
 	struct inet_diag_req_v2 *info;
 	union nl_request request;
 	int err;
 
-	if (!d->which(found->id.idiag_cookie[0] | (__u64)found->id.idiag_cookie[1] << 32, d->arg))
+	if (!d->which(found->id.idiag_cookie[0] | (__u64)found->id.idiag_cookie[1] << 32, &peer, found->id.idiag_dport,
+		      d->arg))
 		return 0;
 	info = nl_request_start(&request, SOCK_DESTROY, 0, sizeof(*info));
 	info->sdiag_family = found->idiag_family;
@@ -105,7 +108,7 @@ static int destroy_message(const struct nlmsghdr *message, void *arg)
 	return err == -ENOENT ? 0 : err; /* it has ended by itself */
 }
 
-int host_socket_destroy(int proto, bool (*which)(__u64 cookie, const void *arg), const void *arg)
+int host_socket_destroy(int proto, host_socket_fn *which, const void *arg)
 {
 	struct destroying d = { proto, which, arg, NULL };
 	_cleanup_nl_ struct nl *nl = NULL;

@@ -3,6 +3,7 @@
 #include "teardown.h"
 
 #include <errno.h>
+#include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -13,6 +14,7 @@
 struct taking_down {
 	struct host *host;
 	struct error *err;
+	bool swept; /* something that no record named */
 };
 
 /* A namespace that was there before us is there after us. */
@@ -40,6 +42,7 @@ static int sweep_link(const struct link *link, void *arg)
 	if (strncmp(link->alias, ENDPOINT_ALIAS, strlen(ENDPOINT_ALIAS)))
 		return 0;
 	ret = link_delete(t->host->nl, link->ifindex);
+	t->swept = true;
 	return ret == -ENODEV ? 0 : ret;
 }
 
@@ -48,31 +51,34 @@ static int sweep_route(const struct route *route, void *arg)
 	struct taking_down *t = arg;
 	int ret;
 
-	if (route->protocol != ROUTE_PROTOCOL)
+	if (route->protocol != ROUTE_PROTOCOL || route->type != RTN_UNREACHABLE)
 		return 0;
 	ret = route_delete(t->host->nl, route);
+	t->swept = true;
 	return ret == -ESRCH ? 0 : ret;
 }
 
 /* What no record names any more, by the marks that we leave on devices and routes: somebody removed our maps. */
-static int sweep(struct host *host, struct error *err)
+static int sweep(struct taking_down *t)
 {
-	struct taking_down t = { host, err };
-	int ret = link_each(host->nl, sweep_link, &t);
+	int ret = link_each(t->host->nl, sweep_link, t);
 
 	if (!ret)
-		ret = route_each(host->nl, AF_INET, sweep_route, &t);
-	return ret ? fail(err, EXIT_SYSTEM, "cannot remove what is left: %s", strerror(-ret)) : 0;
+		ret = route_each(t->host->nl, AF_INET, sweep_route, t);
+	return ret ? fail(t->err, EXIT_SYSTEM, "cannot remove what is left: %s", strerror(-ret)) : 0;
 }
 
 int host_take_down(struct host *host, struct error *err)
 {
-	struct taking_down t = { host, err };
+	struct taking_down t = { .host = host, .err = err };
+	bool was_there = host->running || host->damaged;
 
 	if (host->running && (endpoint_each(host, remove_endpoint, &t) || network_each(host, remove_network, &t) ||
 			      uplinks_delete_all(host, err)))
 		return -1;
-	return sweep(host, err) || host_stop(host, err) ? -1 : 0;
+	if (sweep(&t) || host_stop(host, err))
+		return -1;
+	return was_there || t.swept;
 }
 
 void host_finish(struct host *host, bool failed)

@@ -80,7 +80,18 @@ static bool can_be_uplink(const struct link *link)
 struct refreshing {
 	struct host *host;
 	struct error *err;
+	__u32 default_uplink;
+	unsigned int metric; /* of its route */
 };
+
+/* The one with the best route of the main table. */
+static void consider_default(struct refreshing *r, const struct route *route)
+{
+	if (route->table != RT_TABLE_MAIN || (r->default_uplink && route->metric >= r->metric))
+		return;
+	r->default_uplink = route->ifindex;
+	r->metric = route->metric;
+}
 
 static int attach_default_route(const struct route *route, void *arg)
 {
@@ -90,11 +101,14 @@ static int attach_default_route(const struct route *route, void *arg)
 
 	if (route->prefix || route->type != RTN_UNICAST || !route->ifindex)
 		return 0;
-	if (!bpf_map_lookup_elem(r->host->maps[MAP_UPLINKS], &route->ifindex, &uplink))
-		return 0;
-	if (link_get_index(r->host->nl, route->ifindex, &link) || !can_be_uplink(&link))
-		return 0;
-	return attach(r->host, &link, &uplink, r->err);
+	if (bpf_map_lookup_elem(r->host->maps[MAP_UPLINKS], &route->ifindex, &uplink)) {
+		if (link_get_index(r->host->nl, route->ifindex, &link) || !can_be_uplink(&link))
+			return 0;
+		if (attach(r->host, &link, &uplink, r->err))
+			return -1;
+	}
+	consider_default(r, route);
+	return 0;
 }
 
 /* One on record: gone, or to be seen to. */
@@ -126,9 +140,23 @@ static int note_address(const struct link_addr *addr, void *arg)
 	return write_uplink(r->host, addr->ifindex, &uplink, r->err);
 }
 
+static int write_default(const struct refreshing *r)
+{
+	struct settings settings;
+	__u32 zero = 0;
+	int ret = host_settings(r->host, &settings);
+
+	if (!ret && settings.default_uplink != r->default_uplink) {
+		settings.default_uplink = r->default_uplink;
+		if (bpf_map_update_elem(r->host->maps[MAP_SETTINGS], &zero, &settings, BPF_ANY))
+			ret = -errno;
+	}
+	return ret ? fail(r->err, EXIT_SYSTEM, "cannot write the settings: %s", strerror(-ret)) : 0;
+}
+
 int uplinks_refresh(struct host *host, struct error *err)
 {
-	struct refreshing r = { host, err };
+	struct refreshing r = { .host = host, .err = err };
 	int ret;
 
 	/* Our own failures are -1 and in err already, those of the listing are -errno. */
@@ -140,12 +168,12 @@ int uplinks_refresh(struct host *host, struct error *err)
 		ret = addr_each(host->nl, note_address, &r);
 	if (ret && ret != -1)
 		return fail(err, EXIT_SYSTEM, "cannot list routes and addresses: %s", strerror(-ret));
-	return ret;
+	return ret ? -1 : write_default(&r);
 }
 
 int uplink_add(struct host *host, const char *name, struct error *err)
 {
-	struct refreshing r = { host, err };
+	struct refreshing r = { .host = host, .err = err };
 	struct uplink uplink = { 0 };
 	struct link link;
 	int ret;
@@ -208,7 +236,7 @@ static int detach_one(__u32 ifindex, const struct uplink *uplink, void *arg)
 
 int uplinks_delete_all(struct host *host, struct error *err)
 {
-	struct refreshing r = { host, err };
+	struct refreshing r = { .host = host, .err = err };
 
 	return uplink_each(host, detach_one, &r);
 }

@@ -26,7 +26,6 @@
 	X(NO_ADDRESS, "no-address", "the uplink has no address to masquerade with")                                    \
 	X(NO_PORT, "no-port", "no NAT port is free")                                                                   \
 	X(TABLE_FULL, "table-full", "the connection table is full")                                                    \
-	X(TUPLE_TAKEN, "tuple-taken", "another connection has the same translated tuple")                              \
 	X(REWRITE, "rewrite", "the packet could not be rewritten")
 
 #define NSBPF_DROP_ENUM(id, name, text) DROP_##id,

@@ -159,7 +159,9 @@ enum conn_flag {
 	CONN_ORIGINAL = 1 << 0, /* this entry is the original direction's */
 	CONN_SNAT = 1 << 1,     /* about the connection, and so the same in both entries */
 	CONN_DNAT = 1 << 2,
-	CONN_UNTIMED = 1 << 3, /* an original that waits for its timer */
+	CONN_HAIRPIN =
+		1 << 3, /* between endpoints, through an address of the host: no packet of it comes from outside */
+	CONN_UNTIMED = 1 << 4, /* an original that waits for its timer */
 };
 
 /* What one direction has shown so far; the connection's state follows from both, see conn_state(). */
@@ -229,9 +231,10 @@ struct settings {
 	__u32 mappings;                 /* NSBPF_MAPPINGS_HALF | count */
 	struct port_range nat_ports[2]; /* where masquerade takes its ports: below and above ip_local_port_range */
 	__u32 timeouts[CONN_STATES];    /* seconds */
+	__u32 default_uplink; /* ifindex; where packets go while the FIB can't be asked, see route_fallback() */
 };
 
-_Static_assert(sizeof(struct settings) == 48, "shared layout");
+_Static_assert(sizeof(struct settings) == 52, "shared layout");
 
 /* Per CPU, by endpoint. "rx" is what the namespace received, "tx" what it sent. */
 struct endpoint_stats {

@@ -21,8 +21,9 @@ def say(**words):
 
 def bound(kind, address, port):
     sock = socket.socket(socket.AF_INET, kind)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if kind == socket.SOCK_DGRAM:
+    if kind == socket.SOCK_STREAM:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for UDP it would give two sockets one port
+    else:
         # Hundreds of clients at once, or a datagram of 64 KiB in fragments: none is to be lost here.
         sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
         sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 16 << 20)

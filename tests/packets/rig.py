@@ -31,7 +31,7 @@ BAD_IP_HEADERS = [{"ihl": 0}, {"ihl": 4}, {"ihl": 15}, {"len": 0}, {"len": 19}, 
                   {"len": 65535}, {"version": 6}, {"version": 0}]
 # include/nsbpf/types.h
 TUPLE_SIZE, CONN_SIZE, CONN_XLAT = 40, 112, 16
-SETTINGS_SIZE, SETTINGS_TIMEOUTS = 48, 20
+SETTINGS_SIZE, SETTINGS_TIMEOUTS = 52, 20
 CONN_STATES = ("syn", "established", "fin", "closing", "reset", "udp", "icmp")
 
 
