@@ -43,7 +43,7 @@ ROUTERS = {
     "nft forward drop": ["nft add table inet t",
                          "nft add chain inet t f '{ type filter hook forward priority 0 ; policy drop ; }'"],
     "ip_forward=1": ["sysctl -q net.ipv4.ip_forward=1"],
-    "ip_forward=0": ["sysctl -q net.ipv4.ip_forward=0"],
+    "ip_forward=1 and back": ["sysctl -q net.ipv4.ip_forward=1", "sysctl -q net.ipv4.ip_forward=0"],
     "nft flush ruleset": ["nft add table ip nat", "nft flush ruleset"],
     "strict rp_filter": ["sysctl -q net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1"],
 }

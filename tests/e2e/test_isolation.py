@@ -8,7 +8,7 @@ The stranger routes the endpoints' subnet at the host, by the uplink's LAN or by
 """
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.l2 import ARP, Ether
+from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Raw
 from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR, wait_for
 from wire import GATEWAY_MAC, echo, question
@@ -90,6 +90,19 @@ def test_a_lan_that_is_no_uplink_is_not_reached_either(host, a, lan):
     host.nsbpf("uplink", "add", "lan0")
     with lan.tcp_echo(80):
         assert a.tcp(LAN_MACHINE, 80)["peer"] == LAN_HOST
+
+
+def test_tagged_frames_are_not_for_exposed_ports(host, a):
+    """The kernel takes the tag off before tc sees the frame: it is another network's all the same."""
+    host.nsbpf("expose", a.name, "5000/udp")
+    inside = a.capture("eth0")
+    ether = Ether(src=host.outside.link("wan0")["address"], dst=host.link("up0")["address"])
+    packet = IP(src=OUTSIDE_ADDRESS, dst=HOST_ADDRESS) / UDP(sport=9, dport=5000) / Raw(b"tagged")
+    host.outside.send("wan0", *[ether / Dot1Q(vlan=tag) / packet for tag in (0, 5)])
+    with a.udp_echo(5000):
+        question(host.outside, "udp", HOST_ADDRESS, 5000)
+    inside.expect(lambda p: UDP in p and p[UDP].dport == 5000)
+    assert not inside.matching(lambda p: b"tagged" in p.frame)
 
 
 def test_an_open_flow_opens_nothing_else(host, a):

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What others do to the host behind nsbpf's back: forwarding switched off, programs detached, qdiscs removed."""
+import glob
+import os
+
+import pytest
+from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR, run
+
+
+@pytest.fixture
+def a(host):
+    return host.add("a")
+
+
+@pytest.mark.attach
+def test_forwarding_switched_on_and_off(host, a):
+    """As docker starts and `sysctl --system` follows: that clears forwarding of every device, lo included."""
+    host.nsbpf("expose", a.name, "5000")
+    with host.outside.tcp_echo(80) as far, a.tcp_echo(5000) as own:
+        old = a.tcp_session(OUTSIDE_FAR, 80)
+        assert old.ask()["peer"] == HOST_ADDRESS
+        for value in ("1", "0"):
+            host.sysctl("net.ipv4.ip_forward", value)
+        assert host.sysctl("net.ipv4.conf.lo.forwarding") == "0"
+        # Past the second for which a connection relies on its route.
+        for _ in range(3):
+            assert a.ping(OUTSIDE_FAR, count=3).returncode == 0
+            assert old.ask("still")["data"] == "still"
+        assert a.tcp(OUTSIDE_FAR, 80)["peer"] == HOST_ADDRESS
+        assert a.ping(HOST_ADDRESS).returncode == 0
+        assert host.outside.tcp(HOST_ADDRESS, 5000)["peer"] == OUTSIDE_ADDRESS
+        assert a.tcp(HOST_ADDRESS, 5000)["peer"] == HOST_ADDRESS
+        host.nsbpf("expose", a.name, "5001")
+        assert host.sysctl("net.ipv4.conf.lo.forwarding") == "1"
+        assert len(far.seen) >= 4 and len(own.seen) >= 2
+
+
+def test_an_uplinks_link_that_was_detached(host, a):
+    pin, = glob.glob(f"{host.pin_directories()[0]}/links/*-from_uplink")
+    assert a.ping(OUTSIDE_FAR).returncode == 0
+    run("bpftool", "link", "detach", "pinned", pin)
+    assert a.ping(OUTSIDE_FAR, timeout=1).returncode
+    host.nsbpf("expose", a.name, "5000")
+    assert a.ping(OUTSIDE_FAR).returncode == 0
+
+
+def test_an_uplinks_pin_that_was_removed(host, a):
+    pin, = glob.glob(f"{host.pin_directories()[0]}/links/*-from_uplink")
+    os.unlink(pin)
+    assert a.ping(OUTSIDE_FAR, timeout=1).returncode
+    host.nsbpf("expose", a.name, "5000")
+    assert a.ping(OUTSIDE_FAR).returncode == 0
+
+
+@pytest.mark.parametrize("attach", ["clsact"], indirect=True)
+def test_an_uplinks_qdisc_that_was_removed(host, a):
+    run(*host.command("tc", "qdisc", "del", "dev", "up0", "clsact"))
+    assert a.ping(OUTSIDE_FAR, timeout=1).returncode
+    host.nsbpf("expose", a.name, "5000")
+    assert a.ping(OUTSIDE_FAR).returncode == 0
+    host.nsbpf("down")
+    assert "clsact" not in run(*host.command("tc", "qdisc", "show", "dev", "up0")).stdout
+
+
+def test_without_its_program_an_endpoint_is_cut_off(host, a):
+    """Better no packet than one that leaves with the endpoint's own address."""
+    with host.outside.capture("wan0") as wire:
+        for pin in glob.glob(f"{host.pin_directories()[0]}/links/*-from_endpoint"):
+            os.unlink(pin)
+        assert a.ping(OUTSIDE_FAR, timeout=1).returncode
+        assert host.outside.ping(HOST_ADDRESS).returncode == 0
+        own = bytes(map(int, a.address.split(".")))
+        assert not wire.matching(lambda p: own in p.frame)
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_unexpose_ends_the_hosts_own_connections(host, a, proto):
+    host.nsbpf("expose", a.name, f"5000/{proto}")
+    serve = a.tcp_echo if proto == "tcp" else a.udp_echo
+    with serve(5000), serve(5001):
+        direct = session(host, proto, a.address, 5000)
+        through = session(host, proto, "127.0.0.1", 5000)
+        assert through.ask()["data"] == direct.ask()["data"] == "hello"
+        host.nsbpf("unexpose", a.name, f"5000/{proto}")
+        assert through.ask("after").get("error")
+        assert direct.ask("after")["data"] == "after"
+
+
+def session(netns, proto, address, port):
+    if proto == "tcp":
+        return netns.tcp_session(address, port, timeout=1.0)
+    return netns.udp_session(address, port, timeout=1.0, connect=True)
+
+
+@pytest.mark.attach
+def test_one_client_port_by_two_host_ports_to_one_endpoint_port(host, a):
+    """The translated tuples are the same: only another port tells the answers apart."""
+    host.nsbpf("expose", a.name, "6000:5000")
+    host.nsbpf("expose", a.name, "6001:5000")
+    with a.tcp_echo(5000) as server:
+        first = host.outside.tcp_session(HOST_ADDRESS, 6000, source=OUTSIDE_ADDRESS, source_port=40000)
+        assert first.ask()["data"] == "hello"
+        second = host.outside.tcp_session(HOST_ADDRESS, 6001, source=OUTSIDE_ADDRESS, source_port=40000)
+        assert second.ask()["data"] == "hello"
+        assert first.ask("still")["data"] == "still"
+        assert {line["peer"] for line in server.seen if "peer" in line} == {OUTSIDE_ADDRESS}
+
+
+def test_unexpose_names_what_stays_open(host, a):
+    host.nsbpf("expose", a.name, "8080:80")
+    host.nsbpf("expose", a.name, "6000-6010")
+    part = host.nsbpf("unexpose", a.name, "6005", check=False)
+    assert part.returncode == 4 and "6000-6010" in part.stderr
+    other = host.nsbpf("unexpose", a.name, "8080:81", check=False)
+    assert other.returncode == 4 and "80" in other.stderr
+    host.nsbpf("unexpose", a.name, "8080")
+    assert [row["first"] for row in host.json("ports")] == [6000]
+
+
+def test_a_new_endpoint_counts_from_zero(host, a):
+    assert a.ping(OUTSIDE_FAR).returncode == 0
+    assert a.info["tx_packets"] > 0
+    host.nsbpf("del", a.name)
+    again = host.add("b")
+    assert (again.info["tx_packets"], again.info["rx_packets"]) == (0, 0)
+
+
+def test_a_tagged_frame_does_not_leave(host, a):
+    """The tag would stay on it, out of the uplink and into a VLAN of the host's choosing."""
+    from scapy.layers.inet import IP, UDP
+    from scapy.layers.l2 import Dot1Q, Ether
+
+    frame = Ether(dst="02:6e:73:62:70:66", src=a.info["mac"]) / Dot1Q(vlan=77) / IP(src=a.address, dst=OUTSIDE_FAR) / \
+        UDP(sport=5, dport=53) / b"tagged"
+    before = host.json()["drops"]["ethertype"]
+    with host.outside.capture("wan0") as wire:
+        a.send("eth0", bytes(frame))
+        assert host.outside.ping(HOST_ADDRESS).returncode == 0
+        assert not wire.matching(lambda p: b"tagged" in p.frame)
+    assert host.json()["drops"]["ethertype"] == before + 1
