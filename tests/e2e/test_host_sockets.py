@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host's own sockets reach exposed ports by 127.0.0.1 and by its addresses; those of other namespaces are let alone."""
+"""The host's own sockets reach exposed ports by 127.0.0.1 and by its addresses; those of others are let alone."""
 import pytest
 from topology import HOST_ADDRESS, OUTSIDE_ADDRESS
 from wire import SECOND_ADDRESS, echo, question

@@ -57,7 +57,8 @@ TCP_STATES = {
     "reset by the client": [*HANDSHAKE, ("out", "RA")],
     "refused": [("out", "S"), ("in", "RA")],
 }
-TIMEOUT_OF = {"syn again": "syn", "adopted": "established", "data": "established", "closing, the server first": "closing",
+TIMEOUT_OF = {"syn again": "syn", "adopted": "established", "data": "established",
+              "closing, the server first": "closing",
               "reset by the client": "reset", "refused": "reset"}
 
 
