@@ -88,7 +88,8 @@ static int conn_expire(__attribute__((unused)) void *map, struct tuple *key, str
 	return 0;
 }
 
-static __always_inline int conn_time(struct conn *original, __u8 proto)
+/* Gives an original its timer; `idle` in units of clock_now(). */
+static __always_inline int conn_time(struct conn *original, __u32 idle)
 {
 	int err = bpf_timer_init(&original->timer, &connections, CLOCK_MONOTONIC);
 
@@ -97,7 +98,7 @@ static __always_inline int conn_time(struct conn *original, __u8 proto)
 	err = bpf_timer_set_callback(&original->timer, conn_expire);
 	if (err)
 		return err;
-	return bpf_timer_start(&original->timer, (__u64)conn_timeout(conn_state(proto, 0, 0)) << NSBPF_CLOCK_SHIFT, 0);
+	return bpf_timer_start(&original->timer, (__u64)idle << NSBPF_CLOCK_SHIFT, 0);
 }
 
 #define LATECOMERS_PER_RUN 32
@@ -116,7 +117,8 @@ static int latecomers_run(__attribute__((unused)) void *map, __attribute__((unus
 		c = conn_lookup(&tuple);
 		if (!c || !(c->flags & CONN_UNTIMED))
 			continue;
-		if (conn_time(c, tuple.proto)) {
+		/* It looks at once how long there is to go: the connection may have closed since. */
+		if (conn_time(c, 0)) {
 			bpf_map_push_elem(&untimed, &tuple, BPF_ANY);
 			break;
 		}
@@ -275,7 +277,7 @@ static __noinline enum verdict conn_insert_original(struct packet *p, const stru
 			conn_remove_reply(plan);
 		return c ? VERDICT_CONTINUE : drop(p, DROP_TABLE_FULL);
 	}
-	if (c && (!conn_time(c, key.proto) || conn_time_later(&key, c)))
+	if (c && (!conn_time(c, conn_timeout(conn_state(key.proto, 0, 0))) || conn_time_later(&key, c)))
 		return VERDICT_CONTINUE;
 	/* Without its timer it would stay for ever. */
 	bpf_map_delete_elem(&connections, &key);
