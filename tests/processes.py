@@ -51,7 +51,8 @@ class Agent:
     script = AGENTS
 
     def __init__(self, netns, *arguments, ready_within=10):
-        self.process = netns.popen(PYTHON, self.script, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = netns.popen(PYTHON, self.script, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   text=True)
         self.lines = []
         self._taken = 0
         self._more = threading.Condition()

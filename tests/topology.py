@@ -63,7 +63,7 @@ class Netns:
         return run(*self.command(*command, via=via), **more)
 
     def popen(self, *command, via="nsenter", **more):
-        """A process inside; it ends with the Host at the latest. nsenter and ip exec the command: the pid is its own."""
+        """A process inside, ended with the Host at the latest. nsenter and ip exec the command: the pid is its own."""
         process = subprocess.Popen(self.command(*command, via=via), **more)
         self._owner.processes.append(process)
         return process

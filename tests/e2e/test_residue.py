@@ -65,11 +65,12 @@ def test_forwarding_and_sysctls_stay_as_they_are(host):
         host.sysctl("net.ipv4.ip_forward", forwarding)
         before = snapshot.sysctls(host)
         ns = host.add("a")
+        device = ns.device.replace(".", "/")  # as sysctl has it
         assert ns.ping(OUTSIDE_FAR).returncode == 0
-        during = [line for line in snapshot.sysctls(host) if ns.device.replace(".", "/") not in line]
+        during = [line for line in snapshot.sysctls(host) if device not in line]
         assert [line for line in during if LO_FORWARDING not in line] == \
             [line for line in before if LO_FORWARDING not in line]
-        assert f"net.ipv4.conf.{ns.device}.forwarding = 0" in snapshot.sysctls(host)
+        assert f"net.ipv4.conf.{device}.forwarding = 0" in snapshot.sysctls(host)
         host.nsbpf("down")
         assert snapshot.sysctls(host) == before
 
