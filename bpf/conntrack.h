@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Connections: a pair of entries in one hash map, one a direction. An original entry has its reply entry as
- * long as it is of use: the reply is inserted first. The pair ends by the timer in the original entry, which is armed
- * once and re-arms itself for as long as there was traffic, so an established packet never touches it.
+ * Connections: a pair of entries in one hash map, one a direction. The reply's goes in first, so whoever finds an
+ * original finds its reply as well. The pair ends by the timer in the original, which is armed once and re-arms itself
+ * for as long as there was traffic: an established packet never touches it.
  */
 #ifndef NSBPF_BPF_CONNTRACK_H
 #define NSBPF_BPF_CONNTRACK_H

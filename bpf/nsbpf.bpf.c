@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The datapath as one object. The entry points are in from_endpoint.h, from_uplink.h, to_endpoint.h and host_socket.h.
- */
+/* The datapath as one object. Entry points: from_endpoint.h, from_uplink.h, to_endpoint.h, host_socket.h, loader.h. */
 #define BPF_NO_PRESERVE_ACCESS_INDEX /* only user-API types are used: nothing to relocate, no BTF needed to load */
 #include "vmlinux.h"
 
@@ -18,40 +17,25 @@
 const volatile __u64 host_netns_cookie = 0;
 
 /* In the order of a packet's way, which is the order in which they need each other. */
+/* clang-format off */
 #include "maps.h"
-
 #include "packet.h"
-
 #include "tuple.h"
-
 #include "stats.h"
-
 #include "parse.h"
-
 #include "fragment.h"
-
 #include "endpoint.h"
-
 #include "conntrack.h"
-
 #include "mapping.h"
-
 #include "route.h"
-
 #include "masquerade.h"
-
 #include "rewrite.h"
-
 #include "forward.h"
-
 #include "from_endpoint.h"
-
 #include "from_uplink.h"
-
 #include "to_endpoint.h"
-
 #include "host_socket.h"
-
 #include "loader.h"
+/* clang-format on */
 
 char _license[] SEC("license") = "GPL";
