@@ -128,11 +128,36 @@ static int init(struct host *host, struct error *err)
 	return 0;
 }
 
+static void close_maps(struct host *host)
+{
+	if (host->endpoints)
+		munmap((void *)host->endpoints, HOST_ENDPOINTS_SIZE);
+	if (host->networks)
+		munmap((void *)host->networks, NETWORKS_SIZE);
+	host->endpoints = NULL;
+	host->networks = NULL;
+	for (int i = 0; i < HOST_MAPS; i++) {
+		if (host->maps[i] >= 0)
+			close(host->maps[i]);
+		host->maps[i] = -1;
+	}
+}
+
+/* Without the lock `down` may take the directory away between two maps, and an `add` put another one there. */
+#define OPEN_TRIES 5
+
 static int open_if_running(struct host *host, struct error *err)
 {
-	if (!host->top[0] || access(host->dir, F_OK))
-		return 0;
-	return open_maps(host, err);
+	for (int try = 1;; try++) {
+		host->damaged = false;
+		if (!host->top[0] || access(host->dir, F_OK))
+			return 0;
+		if (!open_maps(host, err))
+			return 0;
+		if (!host->damaged || try == OPEN_TRIES)
+			return -1;
+		close_maps(host);
+	}
 }
 
 int host_open(struct host *host, struct error *err)
@@ -253,13 +278,7 @@ int host_stop(struct host *host, struct error *err)
 
 void host_close(struct host *host)
 {
-	if (host->endpoints)
-		munmap((void *)host->endpoints, HOST_ENDPOINTS_SIZE);
-	if (host->networks)
-		munmap((void *)host->networks, NETWORKS_SIZE);
-	for (int i = 0; i < HOST_MAPS; i++)
-		if (host->maps[i] >= 0)
-			close(host->maps[i]);
+	close_maps(host);
 	if (host->lock >= 0) {
 		/* Succeeds only for the last host of the machine, and while we have the lock. */
 		rmdir(host->top);

@@ -71,15 +71,20 @@ const char *root_prefix(void)
 
 static int enter_root(void)
 {
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int namespace = -1, top = -1;
 	pid_t root = root_process();
 	char path[64];
 
 	if (!root)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", root);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 || setns(fd, CLONE_NEWNS) < 0 ? -errno : 0;
+	namespace = open(path, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/proc/%d/root", root);
+	top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (namespace < 0 || top < 0 || setns(namespace, CLONE_NEWNS) < 0)
+		return -errno;
+	/* setns() leads to the root of the mount namespace, which is not that of the process if it is in a chroot. */
+	return fchdir(top) < 0 || chroot(".") < 0 ? -errno : 0;
 }
 
 int run_in_root(int (*work)(void *arg), void *arg)
