@@ -30,7 +30,7 @@ MAKEFLAGS += --no-print-directory
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all asan unit-tests install uninstall clean help deps demo test bench bench-tools check-style
+.PHONY: all asan unit-tests install uninstall clean help deps demo test test-kernels bench bench-tools check-style
 
 all: $(B)/nsbpf
 
@@ -97,6 +97,11 @@ test: deps
 	$(MAKE) all asan unit-tests
 	tests/run $(TESTS)
 
+# No part of test: it takes a quarter of an hour. Fetches QEMU and Debian 12's kernel, if they are missing.
+test-kernels: deps
+	$(MAKE) all
+	tests/kernels/run
+
 # ROUNDS=n, or QUICK=1 to see in a minute that it works; results.json in $(B)/bench has every sample.
 bench: deps
 	$(MAKE) all bench-tools
@@ -117,6 +122,7 @@ help:
 	'make             build $(B)/nsbpf' \
 	'sudo make demo   install what is missing, build, and show the main job on real traffic' \
 	'sudo make test   install what is missing, build, and run all tests (TESTS=word: those with it in their name)' \
+	'sudo make test-kernels  the main job and some of the tests on Linux 6.1, in a virtual machine' \
 	'sudo make bench  install what is missing, build, and measure nsbpf beside bridge and iptables (ROUNDS=n, QUICK=1)' \
 	'make install     PREFIX=$(PREFIX), DESTDIR=' \
 	'make check-style clang-format and cppcheck' \

@@ -194,7 +194,7 @@ def test_two_endpoints_one_source_port_one_destination(host, a, b):
             for turn in range(3):
                 for index, session in enumerate(sessions):
                     assert session.ask(f"{index}.{turn}")["data"] == f"{index}.{turn}"
-            ports = {line["port"] for line in server.seen if "data" in line}
+            ports = {line["port"] for line in server.wait(lambda line: "data" in line, count=6)}
             assert 7777 in ports and len(ports) == 2
             for session in sessions:
                 session.stop()

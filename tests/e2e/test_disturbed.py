@@ -32,7 +32,8 @@ def test_forwarding_switched_on_and_off(host, a):
         assert a.tcp(HOST_ADDRESS, 5000)["peer"] == HOST_ADDRESS
         host.nsbpf("expose", a.name, "5001")
         assert host.sysctl("net.ipv4.conf.lo.forwarding") == "1"
-        assert len(far.seen) >= 4 and len(own.seen) >= 2
+        far.wait(lambda line: "data" in line, count=4)
+        own.wait(lambda line: "data" in line, count=2)
 
 
 def test_an_uplinks_link_that_was_detached(host, a):
@@ -103,7 +104,7 @@ def test_one_client_port_by_two_host_ports_to_one_endpoint_port(host, a):
         second = host.outside.tcp_session(HOST_ADDRESS, 6001, source=OUTSIDE_ADDRESS, source_port=40000)
         assert second.ask()["data"] == "hello"
         assert first.ask("still")["data"] == "still"
-        assert {line["peer"] for line in server.seen if "peer" in line} == {OUTSIDE_ADDRESS}
+        assert {line["peer"] for line in server.wait(lambda line: "peer" in line, count=3)} == {OUTSIDE_ADDRESS}
 
 
 def test_unexpose_names_what_stays_open(host, a):
