@@ -141,7 +141,8 @@ def test_mtu_of_the_endpoint_is_another(host, mtu):
 def test_larger_than_the_uplinks_mtu(host):
     a = host.add("a", "--mtu", "9000")
     wan, before = host.outside.capture("wan0"), host.json()["drops"]["too-big"]
-    assert a.run("ping", "-n", "-c1", "-W1", "-Mdo", "-s", "2000", OUTSIDE_FAR, check=False).returncode
-    assert host.json()["drops"]["too-big"] == before + 1
+    assert a.run("ping", "-n", "-c3", "-i0.2", "-W1", "-Mdo", "-s", "2000", OUTSIDE_FAR, check=False).returncode
+    # One or the other may be lost before it gets here: the kernel's backlog is shared with all that runs beside.
+    assert before < host.json()["drops"]["too-big"] <= before + 3
     assert a.run("ping", "-n", "-c1", "-W2", "-Mdo", "-s", "1472", OUTSIDE_FAR).returncode == 0
     assert {len(p.frame) for p in wan.expect(lambda p: IP in p and p[IP].src == HOST_ADDRESS)} == {1514}
