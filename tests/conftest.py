@@ -6,6 +6,7 @@ commands run twice as well: with build/nsbpf and with the sanitizers' build. (Wh
 """
 import inspect
 import os
+import signal
 import sys
 
 import pytest
@@ -16,6 +17,11 @@ import topology  # noqa: E402
 from topology import NSBPF, TOP, Host  # noqa: E402
 
 SANITIZED = ("test_bad_input", "test_lifecycle", "test_networks", "test_rules", "test_status")
+
+# Whoever started this may have had signals ignored (nohup does), and a shell cannot trap what it began by ignoring.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 # Codes that no command of nsbpf ends with.
 os.environ.setdefault("ASAN_OPTIONS", "exitcode=99")
