@@ -41,9 +41,7 @@ static int parse_words(int argc, char **argv, struct port_spec *spec)
 /* The host's own sockets find exposed ports by way of hooks in cgroup2. */
 static void warn_without_hooks(const struct host *host)
 {
-	struct settings settings;
-
-	if (!json_output && !host_settings(host, &settings) && !(settings.features & FEATURE_HOST_SOCKETS))
+	if (!json_output && !(host->settings->features & FEATURE_HOST_SOCKETS))
 		printf("this host itself cannot reach it by its own addresses: no cgroup2 is mounted\n");
 }
 

@@ -183,15 +183,12 @@ static int uplink_row(__u32 ifindex, const struct uplink *uplink, void *arg)
 {
 	struct building *b = arg;
 	struct nsbpf_addr addr4 = addr_from4(uplink->addr4);
-	struct settings settings = { 0 };
 	char addr[ADDR_TEXT];
 
-	if (host_settings(b->host, &settings))
-		return -1;
 	return append(b, json_pack("{s:s,s:i,s:o,s:b,s:s}", "name", uplink->name, "ifindex", ifindex, "address",
 				   uplink->addr4 ? json_string(addr_format(&addr4, addr)) : json_null(), "named",
 				   !!(uplink->flags & UPLINK_NAMED), "attach",
-				   settings.features & FEATURE_TCX ? "tcx" : "clsact"));
+				   b->host->settings->features & FEATURE_TCX ? "tcx" : "clsact"));
 }
 
 static json_t *build_uplinks(const struct host *host)

@@ -30,16 +30,16 @@ static json_t *rows(const struct host *host, const struct listing *listing)
 /* NULL if anything can't be read. */
 static json_t *build_status(const struct host *host)
 {
-	struct settings settings = { 0 };
 	int connections = host->running ? connections_count(host) : 0;
 	char cookie[32];
 
-	if (connections < 0 || (host->running && host_settings(host, &settings)))
+	if (connections < 0)
 		return NULL;
 	snprintf(cookie, sizeof(cookie), "%016llx", host->cookie);
 	return json_pack("{s:{s:s,s:b,s:o},s:o,s:o,s:o,s:o,s:{s:i,s:i},s:o}", "host", "netns_cookie", cookie, "running",
 			 host->running, "attach",
-			 host->running ? json_string(settings.features & FEATURE_TCX ? "tcx" : "clsact") : json_null(),
+			 host->running ? json_string(host->settings->features & FEATURE_TCX ? "tcx" : "clsact")
+				       : json_null(),
 			 "uplinks", rows(host, &uplinks_listing), "networks", rows(host, &networks_listing),
 			 "endpoints", rows(host, &endpoints_listing), "ports", rows(host, &mappings_listing),
 			 "connections", "count", connections, "max", NSBPF_MAX_CONNECTIONS, "drops", build_drops(host));

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The BPF programs: loading, pinning, attaching. The only file behind this header knows the skeleton. */
+/* The BPF programs: loading, pinning, attaching. Only datapath.c knows the skeleton. */
 #ifndef NSBPF_DATAPATH_H
 #define NSBPF_DATAPATH_H
 
 #include "host.h"
+
+/* Before anything else: what libbpf and the verifier have to say is shown with NSBPF_DEBUG only. */
+void datapath_init(void);
 
 /* Loads everything and pins it in dir, which exists and is empty: maps/, programs/ and links/ (of the socket hooks). */
 int datapath_load(const char *dir, unsigned long long netns_cookie, struct error *err);
@@ -14,6 +17,9 @@ enum hook {
 	HOOK_TO_ENDPOINT,   /* its egress */
 	HOOK_FROM_UPLINK,   /* ingress of an uplink */
 };
+
+/* Has the kernel TCX links? Asked with any program for them. */
+bool datapath_has_tcx(int program);
 
 /*
  * TCX link (pinned as links/IFINDEX-PROGRAM) where settings.features has TCX, else a filter in a clsact qdisc, which is

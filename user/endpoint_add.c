@@ -9,6 +9,7 @@
 
 #include "cleanup.h"
 #include "endpoint_internal.h"
+#include "host_maps.h"
 #include "netns.h"
 #include "networks.h"
 
@@ -104,12 +105,12 @@ static int has_namespace(const char *dir, void *arg)
 	if (!strcmp(dir, wanted->own_dir) || snprintf(path, sizeof(path), "%s/maps/endpoints", dir) >= PATH_MAX)
 		return 0;
 	map = bpf_obj_get(path);
-	endpoints = map < 0 ? NULL : host_map_endpoints(map);
+	endpoints = map < 0 ? NULL : map_memory(map, ENDPOINTS_SIZE, false);
 	if (!endpoints)
 		return 0;
 	for (unsigned int slot = 1; slot < NSBPF_MAX_ENDPOINTS && !found; slot++)
 		found = endpoints[slot].state != SLOT_FREE && endpoints[slot].netns_ino == wanted->ino;
-	munmap((void *)endpoints, HOST_ENDPOINTS_SIZE);
+	munmap((void *)endpoints, ENDPOINTS_SIZE);
 	return found;
 }
 

@@ -8,32 +8,18 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
 #include "datapath.h"
+#include "host_maps.h"
 #include "netns.h"
 #include "pins.h"
 #include "refresh.h"
 
 #define BPFFS "/sys/fs/bpf"
-
-static const char *const map_names[HOST_MAPS] = {
-	[MAP_SETTINGS] = "settings",
-	[MAP_ENDPOINTS] = "endpoints",
-	[MAP_NETWORKS] = "networks",
-	[MAP_ADDRESSES] = "addresses",
-	[MAP_UPLINKS] = "uplinks",
-	[MAP_MAPPINGS] = "mappings",
-	[MAP_HOST_ADDRESSES] = "host_addresses",
-	[MAP_CONNECTIONS] = "connections",
-	[MAP_DROPS] = "drops",
-	[MAP_ENDPOINT_STATS] = "endpoint_stats",
-	[MAP_HOST_SOCKETS] = "host_sockets",
-};
 
 void host_path(const struct host *host, const char *sub, const char *name, char path[PATH_MAX])
 {
@@ -41,55 +27,6 @@ void host_path(const struct host *host, const char *sub, const char *name, char 
 	 * that is cut names nothing. */
 	if (snprintf(path, PATH_MAX, "%s/%s/%s", host->dir, sub, name) >= PATH_MAX)
 		path[0] = '\0';
-}
-
-static const void *map_read_only(int map, size_t size)
-{
-	void *memory = mmap(NULL, size, PROT_READ, MAP_SHARED, map, 0);
-
-	return memory == MAP_FAILED ? NULL : memory;
-}
-
-const struct endpoint *host_map_endpoints(int map)
-{
-	return map_read_only(map, HOST_ENDPOINTS_SIZE);
-}
-
-#define NETWORKS_SIZE (NSBPF_MAX_NETWORKS * sizeof(struct network))
-
-static int map_slots(struct host *host, struct error *err)
-{
-	host->endpoints = host_map_endpoints(host->maps[MAP_ENDPOINTS]);
-	host->networks = map_read_only(host->maps[MAP_NETWORKS], NETWORKS_SIZE);
-	if (!host->endpoints || !host->networks)
-		return fail(err, EXIT_SYSTEM, "cannot map the maps of %s: %s", host->dir, strerror(errno));
-	return 0;
-}
-
-static int open_maps(struct host *host, struct error *err)
-{
-	struct settings settings;
-	char path[PATH_MAX];
-
-	for (int i = 0; i < HOST_MAPS; i++) {
-		host_path(host, "maps", map_names[i], path);
-		host->maps[i] = bpf_obj_get(path);
-		if (host->maps[i] < 0) {
-			host->damaged = errno == ENOENT;
-			return fail(err, EXIT_SYSTEM, "cannot open %s: %s%s", path, strerror(errno),
-				    host->damaged ? " (`nsbpf down` removes what is left)" : "");
-		}
-	}
-	if (host_settings(host, &settings))
-		return fail(err, EXIT_SYSTEM, "cannot read %s: %s", path, strerror(errno));
-	if (settings.abi != NSBPF_ABI)
-		return fail(err, EXIT_SYSTEM,
-			    "another version of nsbpf (layout %u, this one has %u) runs here: use that, or its `down`",
-			    settings.abi, NSBPF_ABI);
-	if (map_slots(host, err))
-		return -1;
-	host->running = true;
-	return 0;
 }
 
 /* Puts the paths in place; bpffs may not be mounted yet. */
@@ -114,6 +51,7 @@ static int init(struct host *host, struct error *err)
 	host->lock = -1;
 	for (int i = 0; i < HOST_MAPS; i++)
 		host->maps[i] = -1;
+	datapath_init();
 	if (geteuid() != 0)
 		return fail(err, EXIT_SYSTEM, "only root can do this");
 	ret = netns_cookie(&host->cookie);
@@ -128,21 +66,6 @@ static int init(struct host *host, struct error *err)
 	return 0;
 }
 
-static void close_maps(struct host *host)
-{
-	if (host->endpoints)
-		munmap((void *)host->endpoints, HOST_ENDPOINTS_SIZE);
-	if (host->networks)
-		munmap((void *)host->networks, NETWORKS_SIZE);
-	host->endpoints = NULL;
-	host->networks = NULL;
-	for (int i = 0; i < HOST_MAPS; i++) {
-		if (host->maps[i] >= 0)
-			close(host->maps[i]);
-		host->maps[i] = -1;
-	}
-}
-
 /* Without the lock `down` may take the directory away between two maps, and an `add` put another one there. */
 #define OPEN_TRIES 5
 
@@ -152,11 +75,11 @@ static int open_if_running(struct host *host, struct error *err)
 		host->damaged = false;
 		if (!host->top[0] || access(host->dir, F_OK))
 			return 0;
-		if (!open_maps(host, err))
+		if (!host_maps_open(host, err))
 			return 0;
 		if (!host->damaged || try == OPEN_TRIES)
 			return -1;
-		close_maps(host);
+		host_maps_close(host);
 	}
 }
 
@@ -237,7 +160,7 @@ static int load(struct host *host, struct error *err)
 		return -1;
 	}
 	host->started = true;
-	return open_maps(host, err);
+	return host_maps_open(host, err);
 }
 
 int host_start(struct host *host, struct error *err)
@@ -278,20 +201,13 @@ int host_stop(struct host *host, struct error *err)
 
 void host_close(struct host *host)
 {
-	close_maps(host);
+	host_maps_close(host);
 	if (host->lock >= 0) {
 		/* Succeeds only for the last host of the machine, and while we have the lock. */
 		rmdir(host->top);
 		close(host->lock);
 	}
 	nl_close(host->nl);
-}
-
-int host_settings(const struct host *host, struct settings *settings)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(host->maps[MAP_SETTINGS], &zero, settings) ? -errno : 0;
 }
 
 int host_each_dir(const struct host *host, int (*each)(const char *dir, void *arg), void *arg)

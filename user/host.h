@@ -10,7 +10,7 @@
 #include "nl.h"
 #include "nsbpf/types.h"
 
-/* The maps that user space reads or writes; host.c has their names. */
+/* The maps that user space reads or writes; host_maps.c has their names. */
 enum host_map {
 	MAP_SETTINGS,
 	MAP_ENDPOINTS,
@@ -36,11 +36,12 @@ struct host {
 	bool started;              /* ... by this very command */
 	bool damaged;              /* ... but not all of it is there: somebody removed pins */
 	int maps[HOST_MAPS];
-	/* Both maps as memory, read only: a walk over all slots is no system calls. By slot; slot 0 is never used. */
+	/* Maps as memory, while it runs: a walk over all slots is no system calls. By slot; slot 0 is never used. */
 	const struct endpoint *endpoints;
 	const struct network *networks;
-	int lock;      /* held from host_change() to host_close(), else -1 */
-	struct nl *nl; /* rtnetlink in this namespace */
+	struct settings *settings; /* to be written with the lock only, word by word: packets read it meanwhile */
+	int lock;                  /* held from host_change() to host_close(), else -1 */
+	struct nl *nl;             /* rtnetlink in this namespace */
 };
 
 /* For looking only: takes no lock; a host where nothing runs is fine. */
@@ -53,12 +54,6 @@ int host_start(struct host *host, struct error *err);
 int host_stop(struct host *host, struct error *err);
 void host_close(struct host *host);
 
-/* The `endpoints` map of any host as memory, NULL with errno; for munmap() with HOST_ENDPOINTS_SIZE. */
-#define HOST_ENDPOINTS_SIZE (NSBPF_MAX_ENDPOINTS * sizeof(struct endpoint))
-const struct endpoint *host_map_endpoints(int map);
-
-/* 0 or -errno. */
-int host_settings(const struct host *host, struct settings *settings);
 /* Puts "DIR/sub/name" in path. */
 void host_path(const struct host *host, const char *sub, const char *name, char path[PATH_MAX]);
 

@@ -1,82 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Changing the table of exposed ports, and ending what came through a mapping that goes. */
+/* Exposing ports, and ending what came through a mapping that goes. */
 #include "mappings.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "connections.h"
 #include "endpoints.h"
 #include "host_flows.h"
 #include "host_ports.h"
-#include "nsbpf/order.h"
-
-/* Both maps are arrays that can be mapped into memory, so a change costs what it copies and no system calls. */
-struct table {
-	struct mapping *halves; /* two of NSBPF_MAX_MAPPINGS */
-	struct settings *settings;
-	struct mapping *entries; /* the published half */
-	unsigned int count;
-	struct mapping *next; /* the other: the new table is put together there */
-	unsigned int next_count;
-};
-
-#define HALVES_SIZE (2UL * NSBPF_MAX_MAPPINGS * sizeof(struct mapping))
-
-static void table_close(struct table *table)
-{
-	if (table->halves)
-		munmap(table->halves, HALVES_SIZE);
-	if (table->settings)
-		munmap(table->settings, sizeof(*table->settings));
-}
-#define _cleanup_table_ __attribute__((cleanup(table_close)))
-
-static void *map_memory(int map, size_t size)
-{
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
-
-	return memory == MAP_FAILED ? NULL : memory;
-}
-
-static int table_open(const struct host *host, struct table *table, struct error *err)
-{
-	__u32 published;
-
-	memset(table, 0, sizeof(*table));
-	table->halves = map_memory(host->maps[MAP_MAPPINGS], HALVES_SIZE);
-	table->settings = map_memory(host->maps[MAP_SETTINGS], sizeof(*table->settings));
-	if (!table->halves || !table->settings)
-		return fail(err, EXIT_SYSTEM, "cannot map the table of exposed ports: %s", strerror(errno));
-	published = table->settings->mappings;
-	table->count = published & NSBPF_MAPPINGS_COUNT;
-	table->entries = table->halves + (published & NSBPF_MAPPINGS_HALF ? NSBPF_MAX_MAPPINGS : 0);
-	table->next = table->halves + (published & NSBPF_MAPPINGS_HALF ? 0 : NSBPF_MAX_MAPPINGS);
-	return 0;
-}
-
-/* One store: a search that has begun stays in its half, which nobody writes before the next change. */
-static void table_publish(struct table *table)
-{
-	__u32 half = table->next == table->halves ? 0 : NSBPF_MAPPINGS_HALF;
-
-	atomic_store((_Atomic __u32 *)&table->settings->mappings, half | table->next_count);
-}
-
-int mapping_each(const struct host *host, int (*each)(const struct mapping *mapping, void *arg), void *arg)
-{
-	_cleanup_table_ struct table table;
-	int ret;
-
-	ret = table_open(host, &table, &(struct error){ 0 });
-	for (unsigned int i = 0; i < table.count && !ret; i++)
-		ret = each(&table.entries[i], arg);
-	return ret;
-}
+#include "mapping_table.h"
 
 const char *mapping_format(const struct mapping *m, char text[MAPPING_TEXT])
 {
@@ -105,19 +40,6 @@ static bool same(const struct mapping *a, const struct mapping *b)
 static bool overlap(const struct mapping *a, const struct mapping *b)
 {
 	return a->proto == b->proto && addr_equal(&a->addr, &b->addr) && a->first <= b->last && b->first <= a->last;
-}
-
-/* Copies the published table with `add` in its place. */
-static void table_insert(struct table *table, const struct mapping *add)
-{
-	unsigned int place = 0;
-
-	while (place < table->count && mapping_compare(&table->entries[place], add->proto, &add->addr, add->first) < 0)
-		place++;
-	memcpy(table->next, table->entries, place * sizeof(*add));
-	table->next[place] = *add;
-	memcpy(table->next + place + 1, table->entries + place, (table->count - place) * sizeof(*add));
-	table->next_count = table->count + 1;
 }
 
 /* Did this connection come in by the mapping? Another one with its tuple may have taken its place since. */
@@ -151,7 +73,7 @@ static int end_connections(struct host *host, bool (*which)(const struct tuple *
 }
 
 /* 0 if it may be added, 1 if it is there already, -1 with err naming who is in the way. */
-static int check_conflicts(struct host *host, const struct table *table, const struct mapping *add,
+static int check_conflicts(struct host *host, const struct mapping_table *table, const struct mapping *add,
 			   const char *endpoint, struct error *err)
 {
 	char text[MAPPING_TEXT], other[MAPPING_TEXT], holder[128];
@@ -205,18 +127,18 @@ static struct mapping from_spec(__u8 proto, unsigned int slot, const struct port
 
 static int add_one(struct host *host, const struct mapping *add, const char *endpoint, struct error *err)
 {
-	_cleanup_table_ struct table table;
+	_cleanup_mapping_table_ struct mapping_table table;
 	int ret;
 
-	if (table_open(host, &table, err))
+	if (mapping_table_open(host, &table, err))
 		return -1;
 	ret = check_conflicts(host, &table, add, endpoint, err);
 	if (ret)
 		return ret < 0 ? -1 : 0;
 	if (table.count == NSBPF_MAX_MAPPINGS)
 		return fail(err, EXIT_SYSTEM, "there is room for %d exposed ports or ranges only", NSBPF_MAX_MAPPINGS);
-	table_insert(&table, add);
-	table_publish(&table);
+	mapping_table_insert(&table, add);
+	mapping_table_publish(&table);
 	return end_connections(host, belongs_elsewhere, add, err) ? -1 : 1;
 }
 
@@ -224,16 +146,16 @@ static int add_one(struct host *host, const struct mapping *add, const char *end
 static int delete_where(struct host *host, bool (*which)(const struct mapping *, const void *), const void *arg,
 			struct error *err)
 {
-	_cleanup_table_ struct table table;
+	_cleanup_mapping_table_ struct mapping_table table;
 
-	if (table_open(host, &table, err))
+	if (mapping_table_open(host, &table, err))
 		return -1;
 	for (unsigned int i = 0; i < table.count; i++)
 		if (!which(&table.entries[i], arg))
 			table.next[table.next_count++] = table.entries[i];
 	if (table.next_count == table.count)
 		return 0;
-	table_publish(&table);
+	mapping_table_publish(&table);
 	for (unsigned int i = 0; i < table.count; i++)
 		if (which(&table.entries[i], arg) && end_connections(host, came_through, &table.entries[i], err))
 			return -1;
@@ -292,10 +214,10 @@ int mapping_add(struct host *host, const char *endpoint, const struct port_spec 
 /* A part of a range, or another target, is no entry of its own: to say "unchanged" of it would be a trap. */
 static int check_not_part(const struct host *host, const struct mapping *gone, const char *endpoint, struct error *err)
 {
-	_cleanup_table_ struct table table;
+	_cleanup_mapping_table_ struct mapping_table table;
 	char text[MAPPING_TEXT], other[MAPPING_TEXT];
 
-	if (table_open(host, &table, err))
+	if (mapping_table_open(host, &table, err))
 		return -1;
 	for (unsigned int i = 0; i < table.count; i++)
 		if (table.entries[i].endpoint == gone->endpoint && overlap(&table.entries[i], gone))

@@ -25,22 +25,14 @@ void nat_port_ranges(unsigned int local_first, unsigned int local_last, struct p
 		ranges[0] = (struct port_range){ 1024, 65535 };
 }
 
-static int refresh_settings(struct host *host, struct error *err)
+static int refresh_nat_ports(struct host *host, struct error *err)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-	struct settings settings, updated;
 	unsigned int first, last;
-	__u32 zero = 0;
 
 	if (!f || fscanf(f, "%u %u", &first, &last) != 2)
 		return fail(err, EXIT_SYSTEM, "cannot read net.ipv4.ip_local_port_range");
-	if (host_settings(host, &settings))
-		return fail(err, EXIT_SYSTEM, "cannot read the settings: %s", strerror(errno));
-	updated = settings;
-	nat_port_ranges(first, last, updated.nat_ports);
-	if (memcmp(&settings, &updated, sizeof(settings)) &&
-	    bpf_map_update_elem(host->maps[MAP_SETTINGS], &zero, &updated, BPF_ANY))
-		return fail(err, EXIT_SYSTEM, "cannot write the settings: %s", strerror(errno));
+	nat_port_ranges(first, last, host->settings->nat_ports);
 	return 0;
 }
 
@@ -126,7 +118,7 @@ static int refresh_forwarding(struct host *host, struct error *err)
 
 int refresh(struct host *host, struct error *err)
 {
-	return refresh_forwarding(host, err) || refresh_settings(host, err) || refresh_addresses(host, err) ||
+	return refresh_forwarding(host, err) || refresh_nat_ports(host, err) || refresh_addresses(host, err) ||
 			       uplinks_refresh(host, err)
 		       ? -1
 		       : 0;

@@ -42,15 +42,10 @@ static int write_uplink(const struct host *host, __u32 ifindex, const struct upl
  */
 static int attach(struct host *host, const struct link *link, struct uplink *uplink, struct error *err)
 {
-	struct settings settings;
-	int ret = host_settings(host, &settings), clsact = 1;
+	int clsact = host->settings->features & FEATURE_TCX ? 1 : clsact_exists(host->nl, link->ifindex);
 
-	if (!ret && !(settings.features & FEATURE_TCX)) {
-		clsact = clsact_exists(host->nl, link->ifindex);
-		ret = clsact < 0 ? clsact : 0;
-	}
-	if (ret)
-		return fail(err, EXIT_SYSTEM, "cannot look at uplink %s: %s", link->name, strerror(-ret));
+	if (clsact < 0)
+		return fail(err, EXIT_SYSTEM, "cannot look at uplink %s: %s", link->name, strerror(-clsact));
 	if (!clsact)
 		uplink->flags |= UPLINK_CLSACT_QDISC;
 	strcpy(uplink->name, link->name);
@@ -140,20 +135,6 @@ static int note_address(const struct link_addr *addr, void *arg)
 	return write_uplink(r->host, addr->ifindex, &uplink, r->err);
 }
 
-static int write_default(const struct refreshing *r)
-{
-	struct settings settings;
-	__u32 zero = 0;
-	int ret = host_settings(r->host, &settings);
-
-	if (!ret && settings.default_uplink != r->default_uplink) {
-		settings.default_uplink = r->default_uplink;
-		if (bpf_map_update_elem(r->host->maps[MAP_SETTINGS], &zero, &settings, BPF_ANY))
-			ret = -errno;
-	}
-	return ret ? fail(r->err, EXIT_SYSTEM, "cannot write the settings: %s", strerror(-ret)) : 0;
-}
-
 int uplinks_refresh(struct host *host, struct error *err)
 {
 	struct refreshing r = { .host = host, .err = err };
@@ -168,7 +149,10 @@ int uplinks_refresh(struct host *host, struct error *err)
 		ret = addr_each(host->nl, note_address, &r);
 	if (ret && ret != -1)
 		return fail(err, EXIT_SYSTEM, "cannot list routes and addresses: %s", strerror(-ret));
-	return ret ? -1 : write_default(&r);
+	if (ret)
+		return -1;
+	host->settings->default_uplink = r.default_uplink;
+	return 0;
 }
 
 int uplink_add(struct host *host, const char *name, struct error *err)

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Attaching the pinned programs to devices, by TCX or clsact. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "datapath.h"
+
+/* libbpf 1.1 and Debian 12's headers are older than TCX (Linux 6.6); the number is the kernel's user API. */
+#define ATTACH_TCX_INGRESS 46
+
+/* One filter of ours on each hook, so handle and priority can be fixed. The priority leaves room before and after. */
+#define CLSACT_HANDLE 1
+#define CLSACT_PRIORITY 0x4e53
+
+/*
+ * Attaching by TCX waits for an RCU grace period, some 10 ms, and so twice that where both sides of a veth are
+ * attached: most of what `add` takes. So the egress side, which is on no connection's way, is always a clsact filter.
+ */
+static const struct hook_info {
+	const char *program;
+	enum bpf_attach_type tcx; /* 0: clsact whatever the kernel has */
+	enum bpf_tc_attach_point clsact;
+} hooks[] = {
+	[HOOK_FROM_ENDPOINT] = { "from_endpoint", ATTACH_TCX_INGRESS, BPF_TC_INGRESS },
+	[HOOK_TO_ENDPOINT] = { "to_endpoint", 0, BPF_TC_EGRESS },
+	[HOOK_FROM_UPLINK] = { "from_uplink", ATTACH_TCX_INGRESS, BPF_TC_INGRESS },
+};
+
+/* Linux before 6.6 does not know the attach type; one that does misses the device. */
+bool datapath_has_tcx(int program)
+{
+	if (getenv("NSBPF_FORCE_CLSACT"))
+		return false;
+	return bpf_link_create(program, INT_MAX, ATTACH_TCX_INGRESS, NULL) == -ENODEV;
+}
+
+static bool uses_tcx(const struct host *host, enum hook hook)
+{
+	return host->settings->features & FEATURE_TCX && hooks[hook].tcx;
+}
+
+static void link_path(const struct host *host, unsigned int ifindex, enum hook hook, char path[PATH_MAX])
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%u-%s", ifindex, hooks[hook].program);
+	host_path(host, "links", name, path);
+}
+
+/* Does the pinned link still hang on the device? It may have been detached, or be of a device of that number before. */
+static bool link_is_live(const char *path, unsigned int ifindex)
+{
+	_cleanup_close_ int link = bpf_obj_get(path);
+	struct bpf_link_info info = { 0 };
+	__u32 size = sizeof(info);
+
+	/* Debian 12's headers don't know tcx.ifindex; it is where xdp.ifindex is, and 0 for a link without its device.
+	 */
+	return link >= 0 && !bpf_obj_get_info_by_fd(link, &info, &size) && info.xdp.ifindex == ifindex;
+}
+
+static int attach_tcx(const struct host *host, int program, unsigned int ifindex, enum hook hook)
+{
+	_cleanup_close_ int link = -1;
+	char path[PATH_MAX];
+
+	link_path(host, ifindex, hook, path);
+	if (access(path, F_OK) == 0) {
+		if (link_is_live(path, ifindex))
+			return 0;
+		if (unlink(path))
+			return -errno;
+	}
+	link = bpf_link_create(program, ifindex, hooks[hook].tcx, NULL);
+	if (link < 0)
+		return link;
+	return bpf_obj_pin(link, path) ? -errno : 0;
+}
+
+static int attach_clsact(int program, unsigned int ifindex, enum hook hook)
+{
+	LIBBPF_OPTS(bpf_tc_hook, where, .ifindex = ifindex, .attach_point = hooks[hook].clsact);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .prog_fd = program, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY,
+		    .flags = BPF_TC_F_REPLACE);
+	int ret = bpf_tc_hook_create(&where);
+
+	if (ret && ret != -EEXIST)
+		return ret;
+	return bpf_tc_attach(&where, &opts);
+}
+
+int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hook, struct error *err)
+{
+	_cleanup_close_ int program = -1;
+	char path[PATH_MAX];
+	int ret;
+
+	host_path(host, "programs", hooks[hook].program, path);
+	program = bpf_obj_get(path);
+	if (program < 0)
+		return fail(err, EXIT_SYSTEM, "cannot open %s: %s", path, strerror(errno));
+	if (uses_tcx(host, hook))
+		ret = attach_tcx(host, program, ifindex, hook);
+	else
+		ret = attach_clsact(program, ifindex, hook);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot attach %s to device %u: %s", hooks[hook].program, ifindex,
+			    strerror(-ret));
+	return 0;
+}
+
+/* A filter, device or qdisc that is gone already is as good as removed. */
+static int absent_is_fine(int ret)
+{
+	return ret == -ENOENT || ret == -ENODEV || ret == -EINVAL ? 0 : ret;
+}
+
+static int detach_clsact(const struct host *host, unsigned int ifindex, enum hook hook, bool remove_qdisc)
+{
+	LIBBPF_OPTS(bpf_tc_hook, where, .ifindex = ifindex, .attach_point = hooks[hook].clsact);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
+	int ret = absent_is_fine(bpf_tc_detach(&where, &opts));
+
+	if (ret || !remove_qdisc)
+		return ret;
+	/* With a filter left in it the qdisc has become somebody else's. */
+	ret = absent_is_fine(filter_any(host->nl, ifindex));
+	if (ret)
+		return ret < 0 ? ret : 0;
+	where.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	return absent_is_fine(bpf_tc_hook_destroy(&where));
+}
+
+int datapath_detach(const struct host *host, unsigned int ifindex, enum hook hook, bool remove_qdisc)
+{
+	char path[PATH_MAX];
+
+	if (!uses_tcx(host, hook))
+		return detach_clsact(host, ifindex, hook, remove_qdisc);
+	link_path(host, ifindex, hook, path);
+	return unlink(path) && errno != ENOENT ? -errno : 0;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Opening a host's maps; those that are arrays become memory. */
+#include "host_maps.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const char *const map_names[HOST_MAPS] = {
+	[MAP_SETTINGS] = "settings",
+	[MAP_ENDPOINTS] = "endpoints",
+	[MAP_NETWORKS] = "networks",
+	[MAP_ADDRESSES] = "addresses",
+	[MAP_UPLINKS] = "uplinks",
+	[MAP_MAPPINGS] = "mappings",
+	[MAP_HOST_ADDRESSES] = "host_addresses",
+	[MAP_CONNECTIONS] = "connections",
+	[MAP_DROPS] = "drops",
+	[MAP_ENDPOINT_STATS] = "endpoint_stats",
+	[MAP_HOST_SOCKETS] = "host_sockets",
+};
+
+void *map_memory(int map, size_t size, bool writable)
+{
+	void *memory = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, map, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int open_map(struct host *host, enum host_map map, struct error *err)
+{
+	char path[PATH_MAX];
+
+	host_path(host, "maps", map_names[map], path);
+	host->maps[map] = bpf_obj_get(path);
+	if (host->maps[map] >= 0)
+		return 0;
+	host->damaged = errno == ENOENT;
+	return fail(err, EXIT_SYSTEM, "cannot open %s: %s%s", path, strerror(errno),
+		    host->damaged ? " (`nsbpf down` removes what is left)" : "");
+}
+
+static int fail_to_map(const struct host *host, struct error *err)
+{
+	return fail(err, EXIT_SYSTEM, "cannot map the maps of %s: %s", host->dir, strerror(errno));
+}
+
+/* Before all else: another layout may have other maps. */
+static int open_settings(struct host *host, struct error *err)
+{
+	if (open_map(host, MAP_SETTINGS, err))
+		return -1;
+	host->settings = map_memory(host->maps[MAP_SETTINGS], sizeof(*host->settings), host->lock >= 0);
+	if (!host->settings)
+		return fail_to_map(host, err);
+	if (host->settings->abi != NSBPF_ABI)
+		return fail(err, EXIT_SYSTEM,
+			    "another version of nsbpf (layout %u, this one has %u) runs here: use that, or its `down`",
+			    host->settings->abi, NSBPF_ABI);
+	return 0;
+}
+
+int host_maps_open(struct host *host, struct error *err)
+{
+	if (open_settings(host, err))
+		return -1;
+	for (int map = MAP_SETTINGS + 1; map < HOST_MAPS; map++)
+		if (open_map(host, map, err))
+			return -1;
+	host->endpoints = map_memory(host->maps[MAP_ENDPOINTS], ENDPOINTS_SIZE, false);
+	host->networks = map_memory(host->maps[MAP_NETWORKS], NETWORKS_SIZE, false);
+	if (!host->endpoints || !host->networks)
+		return fail_to_map(host, err);
+	host->running = true;
+	return 0;
+}
+
+static void unmap(const void *memory, size_t size)
+{
+	if (memory)
+		munmap((void *)memory, size);
+}
+
+void host_maps_close(struct host *host)
+{
+	unmap(host->settings, sizeof(*host->settings));
+	unmap(host->endpoints, ENDPOINTS_SIZE);
+	unmap(host->networks, NETWORKS_SIZE);
+	host->settings = NULL;
+	host->endpoints = NULL;
+	host->networks = NULL;
+	for (int i = 0; i < HOST_MAPS; i++) {
+		if (host->maps[i] >= 0)
+			close(host->maps[i]);
+		host->maps[i] = -1;
+	}
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* A host's maps: file descriptors, and memory. */
+#ifndef NSBPF_HOST_MAPS_H
+#define NSBPF_HOST_MAPS_H
+
+#include "host.h"
+
+#define ENDPOINTS_SIZE (NSBPF_MAX_ENDPOINTS * sizeof(struct endpoint))
+#define NETWORKS_SIZE (NSBPF_MAX_NETWORKS * sizeof(struct network))
+
+/* Opens every map, `settings` as memory that can be written if the host is locked, and says that it is running. On
+ * failure some are open. */
+int host_maps_open(struct host *host, struct error *err);
+void host_maps_close(struct host *host);
+
+/* A map that is an array, BPF_F_MMAPABLE, as memory, for munmap(). NULL with errno. */
+void *map_memory(int map, size_t size, bool writable);
+
+#endif
