@@ -28,11 +28,15 @@ void nat_port_ranges(unsigned int local_first, unsigned int local_last, struct p
 static int refresh_nat_ports(struct host *host, struct error *err)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	struct port_range ranges[2];
 	unsigned int first, last;
 
 	if (!f || fscanf(f, "%u %u", &first, &last) != 2)
 		return fail(err, EXIT_SYSTEM, "cannot read net.ipv4.ip_local_port_range");
-	nat_port_ranges(first, last, host->settings->nat_ports);
+	nat_port_ranges(first, last, ranges);
+	/* Packets take their ports from there meanwhile. */
+	host->settings->nat_ports[0] = ranges[0];
+	host->settings->nat_ports[1] = ranges[1];
 	return 0;
 }
 
