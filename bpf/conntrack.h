@@ -8,16 +8,11 @@
 #define NSBPF_BPF_CONNTRACK_H
 
 #define CLOCK_MONOTONIC 1
-#define EEXIST 17
+#define ENOENT 2
 #define EBUSY 16
+#define EEXIST 17
+#define EINVAL 22
 #define E2BIG 7
-
-static __always_inline struct settings *settings_get(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&settings, &zero);
-}
 
 static __always_inline struct conn *conn_lookup(const struct tuple *tuple)
 {
@@ -32,12 +27,10 @@ static __always_inline struct conn *conn_other_direction(const struct conn *c)
 	return conn_lookup(&key);
 }
 
-/* Idle time after which a connection in this state ends, in units of clock_now(). */
-static __always_inline __u32 conn_timeout(enum conn_state state)
+/* Or is it one whose packets only endpoints send? A stranger on the uplink may make believe to be one. */
+static __always_inline bool is_from_outside(const struct conn *c)
 {
-	struct settings *s = settings_get();
-
-	return s && state < CONN_STATES ? s->timeouts[state] * NSBPF_CLOCK_HZ : 0;
+	return c->target && !(c->flags & CONN_HAIRPIN);
 }
 
 static __always_inline void conn_arm(struct conn *original, __u32 idle)
@@ -45,46 +38,72 @@ static __always_inline void conn_arm(struct conn *original, __u32 idle)
 	bpf_timer_start(&original->timer, (__u64)idle << NSBPF_CLOCK_SHIFT, 0);
 }
 
-/* Time since `seen`. Another CPU's clock may have been read a little later than ours: that is no time at all. */
-static __always_inline __u32 conn_age(__u32 seen, __u32 now)
+/* The reply of this original; NULL if there is none, or one that does not lead back: it is another connection's. */
+static __always_inline struct conn *conn_reply(const struct tuple *original, const struct conn *c)
 {
-	__s32 age = now - seen;
+	struct conn *reply = conn_other_direction(c);
 
-	return age > 0 ? age : 0;
+	return reply && tuple_is_reverse(&reply->xlat, original) ? reply : NULL;
 }
 
 /*
- * The timer of an original entry went off: traffic since, then wait for the rest of the idle time; else both end. The
- * reply first: a packet that finds neither entry may open the connection anew at once, and keeps what it inserts.
+ * Ends a connection: both entries, its shares in NAT ports, its place in the count. The reply goes first: a packet that
+ * finds neither entry may open the connection anew at once, and keeps what it inserts. 0, or -ENOENT if it has ended.
  */
-static int conn_expire(__attribute__((unused)) void *map, struct tuple *key, struct conn *c)
+__noinline int conn_end(const struct tuple *original)
 {
-	struct tuple original = *key, reply, back;
-	__u32 idle, other, limit, now;
-	struct conn *r;
+	__u32 source, target, endpoint;
+	struct tuple key, reply;
+	struct conn *c, *r;
 
+	if (!original)
+		return -ENOENT;
+	key = *original; /* on the stack: see from_endpoint_new() */
+	c = conn_lookup(&key);
+	if (!c || !(c->flags & CONN_ORIGINAL))
+		return -ENOENT;
+	source = c->source_ports;
+	target = c->target_ports;
+	endpoint = c->endpoint;
 	tuple_reverse(&c->xlat, &reply);
 	r = conn_lookup(&reply);
-	/* One that does not lead back here is another connection's. */
-	if (r) {
-		tuple_reverse(&r->xlat, &back);
-		if (!tuple_equal(&back, &original))
-			r = NULL;
-	}
-	if (r) {
-		now = clock_now();
-		idle = conn_age(c->seen, now);
-		other = conn_age(r->seen, now);
-		if (other < idle)
-			idle = other;
-		limit = conn_timeout(conn_state(original.proto, c->tcp, r->tcp));
+	if (r && tuple_is_reverse(&r->xlat, &key))
+		bpf_map_delete_elem(&connections, &reply);
+	if (bpf_map_delete_elem(&connections, &key))
+		return -ENOENT;
+	usage_add(endpoint, -1, 0);
+	port_release(source, key.proto, bpf_ntohs(reply.dport));
+	port_release(target, key.proto, bpf_ntohs(key.dport));
+	return 0;
+}
+
+/* Idle time by the direction that counts: with SETTING_NO_INBOUND_REFRESH not by what comes from outside. */
+static __always_inline __u32 conn_idle(const struct conn *c, const struct conn *reply)
+{
+	__u32 now = clock_now(), mine = clock_age(c->seen, now), other = clock_age(reply->seen, now);
+	struct settings *s = settings_get();
+
+	if (s && s->flags & SETTING_NO_INBOUND_REFRESH && !(c->flags & CONN_HAIRPIN))
+		return c->target ? other : mine;
+	return mine < other ? mine : other;
+}
+
+/* The timer of an original went off: traffic since, then wait for the rest of the idle time; else it ends. */
+static int conn_expire(__attribute__((unused)) void *map, struct tuple *key, struct conn *c)
+{
+	struct tuple original = *key;
+	struct conn *reply = conn_reply(&original, c);
+	__u32 idle, limit;
+
+	if (reply) {
+		idle = conn_idle(c, reply);
+		limit = timeout(conn_state(original.proto, c->tcp, reply->tcp));
 		if (idle < limit) {
 			conn_arm(c, limit - idle);
 			return 0;
 		}
-		bpf_map_delete_elem(&connections, &reply);
 	}
-	bpf_map_delete_elem(&connections, &original);
+	conn_end(&original);
 	return 0;
 }
 
@@ -151,6 +170,21 @@ static __always_inline bool conn_time_later(const struct tuple *tuple, struct co
 	return !bpf_timer_start(&l->timer, LATECOMERS_DELAY, 0);
 }
 
+/* Notes a connection that is unanswered or closed: see pressure.h. */
+static __always_inline void conn_may_give_way(const struct tuple *original)
+{
+	struct pressure *pr = pressure_get();
+	struct tuple *place;
+	__u32 index;
+
+	if (!pr)
+		return;
+	index = __sync_fetch_and_add(&pr->opened, 1) % NSBPF_MAX_CONNECTIONS;
+	place = bpf_map_lookup_elem(&openings, &index);
+	if (place)
+		*place = *original;
+}
+
 static __always_inline void conn_touch(struct __sk_buff *skb, struct conn *c, __u32 now)
 {
 	/* Two CPUs may carry one direction: a socket that two threads send on. */
@@ -159,53 +193,12 @@ static __always_inline void conn_touch(struct __sk_buff *skb, struct conn *c, __
 	c->seen = now;
 }
 
-/* A closing connection's tuple may be used again at once: the entry and its NAT stay, its state starts anew. */
-static __always_inline bool tcp_reopens(const struct packet *p, const struct conn *c, const struct conn *other)
-{
-	enum conn_state state;
-
-	if ((p->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN || !(c->flags & CONN_ORIGINAL))
-		return false;
-	state = conn_state(IPPROTO_TCP, c->tcp, other->tcp);
-	return state == CONN_TCP_CLOSING || state == CONN_TCP_RESET;
-}
-
-static __always_inline __u8 tcp_seen(const struct packet *p)
-{
-	return (p->tcp_flags & TCP_SYN ? TCP_SEEN_SYN : 0) | (p->tcp_flags & TCP_ACK ? TCP_SEEN_ACK : 0) |
-	       (p->tcp_flags & TCP_FIN ? TCP_SEEN_FIN : 0) | (p->tcp_flags & TCP_RST ? TCP_SEEN_RST : 0);
-}
-
-static __noinline int tcp_transition(struct packet *p, struct conn *c)
-{
-	struct conn *other = conn_other_direction(c);
-	enum conn_state before, after;
-
-	if (!other)
-		return 0;
-	before = conn_state(IPPROTO_TCP, c->tcp, other->tcp);
-	if (tcp_reopens(p, c, other))
-		c->tcp = other->tcp = 0;
-	/* Whoever still talks was not the one that reset the connection. */
-	if (!(p->tcp_flags & TCP_RST))
-		c->tcp &= ~TCP_SEEN_RST;
-	c->tcp |= tcp_seen(p);
-	after = conn_state(IPPROTO_TCP, c->tcp, other->tcp);
-
-	/* The timer may be set for hours: a state that ends sooner has to say so. Others wait for it to look again. */
-	if (after != before && (after == CONN_TCP_CLOSING || after == CONN_TCP_RESET || after == CONN_TCP_SYN))
-		conn_arm(c->flags & CONN_ORIGINAL ? c : other, conn_timeout(after));
-	return 0;
-}
-
-/* Established traffic has nothing to tell: only packets that may change the state go on to tcp_transition(). */
-static __always_inline void tcp_track(struct packet *p, struct conn *c)
-{
-	if (p->tuple.proto != IPPROTO_TCP || p->kind != L4_PORTS)
-		return;
-	if ((p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) || !(c->tcp & TCP_SEEN_ACK) || (c->tcp & TCP_SEEN_RST))
-		tcp_transition(p, c);
-}
+/* How a new connection comes by its source port. */
+enum plan_source {
+	SOURCE_BINDING, /* a NAT port that belongs to the endpoint's port */
+	SOURCE_ANY,     /* any that no connection to this destination has */
+	SOURCE_KEPT,    /* its own, unless another connection has it */
+};
 
 /* What a new connection is to be. */
 struct conn_plan {
@@ -214,6 +207,10 @@ struct conn_plan {
 	__u16 target; /* of original packets */
 	__u16 reply_target;
 	__u8 flags;
+	__u8 source;       /* enum plan_source */
+	__u8 source_ports; /* its share in a NAT port, as struct conn has it */
+	__u8 target_ports;
+	__u8 pad[2];
 };
 
 /* An entry as the plan has it, yet without translation. */
@@ -242,47 +239,8 @@ static __noinline int conn_insert_reply(const struct tuple *original, const stru
 	tuple_reverse(&plan->xlat, &key);
 	tuple_reverse(original, &reply->xlat);
 	reply->target = plan->reply_target;
+	reply->flags &= ~CONN_FILTERED;
 	return bpf_map_update_elem(&connections, &key, reply, BPF_NOEXIST);
-}
-
-static __always_inline void conn_remove_reply(const struct conn_plan *plan)
-{
-	struct tuple key;
-
-	tuple_reverse(&plan->xlat, &key);
-	bpf_map_delete_elem(&connections, &key);
-}
-
-/*
- * Completes the pair, its reply being in. Of two CPUs with the first packets of one flow only one gets its original in:
- * the other takes its reply back and uses what the first has made.
- */
-static __noinline enum verdict conn_insert_original(struct packet *p, const struct conn_plan *plan)
-{
-	struct conn *original = conn_prepare(plan);
-	struct tuple key = p->tuple; /* on the stack: see from_endpoint_new() */
-	struct conn *c;
-	int err = -E2BIG;
-
-	if (original) {
-		original->xlat = plan->xlat;
-		original->target = plan->target;
-		original->flags |= CONN_ORIGINAL;
-		err = bpf_map_update_elem(&connections, &key, original, BPF_NOEXIST);
-	}
-	c = conn_lookup(&key);
-	if (err) {
-		/* The other CPU may have come by the same translation, and then the reply is its reply, too. */
-		if (!c || !tuple_equal(&c->xlat, &plan->xlat))
-			conn_remove_reply(plan);
-		return c ? VERDICT_CONTINUE : drop(p, DROP_TABLE_FULL);
-	}
-	if (c && (!conn_time(c, conn_timeout(conn_state(key.proto, 0, 0))) || conn_time_later(&key, c)))
-		return VERDICT_CONTINUE;
-	/* Without its timer it would stay for ever. */
-	bpf_map_delete_elem(&connections, &key);
-	conn_remove_reply(plan);
-	return drop(p, DROP_TABLE_FULL);
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The last stage: out of an uplink, or into an endpoint's namespace. */
+/* The last stages: a known connection's packet is translated, and sent out of an uplink or into a namespace. */
 #ifndef NSBPF_BPF_FORWARD_H
 #define NSBPF_BPF_FORWARD_H
 
@@ -45,55 +45,129 @@ static __always_inline enum verdict forward_outside(struct __sk_buff *skb, struc
 	return VERDICT_REDIRECT;
 }
 
-/*
- * Which source the FIB is asked with: a masqueraded packet's own, since the translated one is the FIB's answer; but the
- * answer through an exposed port leaves as the host address that was addressed, so rules "from" that address apply.
- */
-static __noinline enum verdict conn_route(struct __sk_buff *skb, struct packet *p, struct conn *c, __u32 now)
+static __always_inline enum verdict forward(struct __sk_buff *skb, struct packet *p, const struct conn *c)
 {
-	struct route route = {};
-	struct tuple tuple = p->tuple;
-	enum verdict v;
+	if (c->target)
+		return forward_to_endpoint(skb, p, c->target);
+	return forward_outside(skb, p, c->oif, &c->nexthop);
+}
 
-	if (c->flags & CONN_DNAT)
-		tuple.saddr = c->xlat.saddr;
-	v = route_lookup(skb, p, &tuple, &route);
+static __always_inline bool route_is_old(const struct conn *c)
+{
+	return !c->target && (!c->oif || clock_now() - c->routed >= ROUTE_LIFETIME);
+}
+
+/*
+ * May a connection go on by its new route? If that has another source address, the connection's own has to be the
+ * host's still, and the device the same, or no answer would find back (nf_nat_masquerade.c ends it for these reasons,
+ * too).
+ */
+static __always_inline bool route_suits(struct __sk_buff *skb, struct packet *p, const struct conn *c,
+					const struct network *net, struct workbench *w)
+{
+	bool moved = c->flags & CONN_SNAT && c->oif && c->oif != w->route.oif;
+	struct nsbpf_addr addr;
+
+	if (!masquerade_address(net, &w->route, &addr) || addr_equal(&addr, &c->xlat.saddr))
+		return true;
+	if (moved)
+		return false;
+	w->key.daddr = c->xlat.saddr;
+	addr_set4(&w->key.saddr, 0);
+	return route_lookup(skb, p, w) == VERDICT_CONTINUE && w->route.local;
+}
+
+static __always_inline void conn_end_either(const struct tuple *key, const struct conn *c)
+{
+	struct tuple original = *key;
+
+	if (!(c->flags & CONN_ORIGINAL))
+		tuple_reverse(&c->xlat, &original);
+	conn_end(&original);
+}
+
+/*
+ * Looks up the route of a connection towards the outside. VERDICT_PASS: the connection cannot go on, and has ended.
+ * Which source the FIB is asked with: a masqueraded packet's own, unless the network has a fixed address, since the
+ * translated one is the FIB's answer; but the answer through an exposed port leaves as the host address that was
+ * addressed, so rules "from" that address apply.
+ */
+__noinline int conn_route(struct __sk_buff *skb, struct packet *p, __u32 network)
+{
+	struct network *net = network_get(network);
+	struct workbench *w = workbench_get();
+	struct nsbpf_addr nexthop;
+	struct tuple key;
+	struct conn *c;
+	enum verdict v;
+	__u32 oif;
+	__u16 mtu;
+
+	if (!p || !net || !w)
+		return VERDICT_PASS;
+	key = p->tuple;
+	c = conn_lookup(&key);
+	if (!c)
+		return VERDICT_PASS;
+	w->key = key;
+	if (c->flags & CONN_DNAT || !addr_is_any(&net->masquerade4))
+		w->key.saddr = c->xlat.saddr;
+	v = route_lookup(skb, p, w);
 	if (v != VERDICT_CONTINUE)
 		return v;
-	if (route.local || !bpf_map_lookup_elem(&uplinks, &route.oif))
+	if (w->route.local || !bpf_map_lookup_elem(&uplinks, &w->route.oif))
 		return drop(p, DROP_NOT_UPLINK);
-	c->nexthop = route.nexthop;
-	c->oif = route.oif;
-	c->mtu = route.mtu;
-	c->routed = now;
+	nexthop = w->route.nexthop;
+	oif = w->route.oif;
+	mtu = w->route.mtu;
+	if (!route_suits(skb, p, c, net, w)) {
+		conn_end_either(&key, c);
+		return VERDICT_PASS;
+	}
+	c->nexthop = nexthop;
+	c->oif = oif;
+	c->mtu = mtu;
+	c->routed = clock_now();
+	return VERDICT_CONTINUE;
+}
+
+/* An original that may not pass before its target has sent something to where it comes from. */
+static __noinline enum verdict conn_filter(struct packet *p, struct conn *c)
+{
+	struct conn *reply = conn_other_direction(c);
+
+	if (!reply || !reply->packets)
+		return drop(p, DROP_FILTERED);
+	c->flags &= ~CONN_FILTERED;
 	return VERDICT_CONTINUE;
 }
 
 /* A packet of a known connection, from either side; NULL if it has ended under our hands. */
 static __always_inline enum verdict conn_forward(struct __sk_buff *skb, struct packet *p, struct conn *c)
 {
-	__u32 now = clock_now();
 	enum verdict v;
 
 	if (!c)
 		return drop(p, DROP_UNTRACKED);
-	if (!c->target && (!c->oif || now - c->routed >= ROUTE_LIFETIME)) {
-		v = conn_route(skb, p, c, now);
+	if (p->ttl <= 1)
+		return drop(p, DROP_TTL);
+	if (!c->target && !packet_fits(skb, p, c->mtu)) {
+		p->mtu = c->mtu;
+		return drop(p, DROP_TOO_BIG);
+	}
+	if (c->flags & CONN_FILTERED) {
+		v = conn_filter(p, c);
 		if (v != VERDICT_CONTINUE)
 			return v;
 	}
-	if (!c->target && !packet_fits(skb, p, c->mtu))
-		return drop(p, DROP_TOO_BIG);
-	tcp_track(p, c);
-	conn_touch(skb, c, now);
-	if (p->first_fragment)
-		fragment_remember(p);
+	if (p->first_fragment && fragment_first(skb, p))
+		return VERDICT_CONSUMED;
+	tcp_track(skb, p, c);
+	conn_touch(skb, c, clock_now());
 	v = rewrite(skb, p, &c->xlat);
 	if (v != VERDICT_CONTINUE)
 		return v;
-	if (c->target)
-		return forward_to_endpoint(skb, p, c->target);
-	return forward_outside(skb, p, c->oif, &c->nexthop);
+	return forward(skb, p, c);
 }
 
 #endif

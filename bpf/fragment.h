@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Only a datagram's first fragment has ports (RFC 791): later ones learn them from it. */
+/*
+ * Only a datagram's first fragment has ports (RFC 791): later ones learn them from it. Those that come before it are
+ * held; when it comes, it and they go round once more through the device that they came by, now in order.
+ */
 #ifndef NSBPF_BPF_FRAGMENT_H
 #define NSBPF_BPF_FRAGMENT_H
 
@@ -9,39 +12,156 @@ static __always_inline void fragment_key(const struct packet *p, struct fragment
 	key->daddr = p->tuple.daddr;
 	key->id = p->fragment_id;
 	key->proto = p->tuple.proto;
+	key->pad[0] = key->pad[1] = key->pad[2] = 0;
 }
 
-/* Called once a connection has taken the first fragment, so that strangers' fragments do not fill the map. */
-static __noinline void fragment_remember(const struct packet *p)
+static __always_inline bool fragment_keys_equal(const struct fragment_key *a, const struct fragment_key *b)
 {
-	struct fragment_ports ports = { .sport = p->tuple.sport, .dport = p->tuple.dport, .seen = clock_now() };
-	struct fragment_key key = {};
-
-	fragment_key(p, &key);
-	bpf_map_update_elem(&fragments, &key, &ports, BPF_ANY);
+	return addr_equal(&a->saddr, &b->saddr) && addr_equal(&a->daddr, &b->daddr) && a->id == b->id &&
+	       a->proto == b->proto;
 }
 
 /* Completes a later fragment's tuple, if its first fragment has been here. */
-static __noinline void fragment_resolve(struct packet *p)
+static __noinline bool fragment_resolve(struct packet *p)
 {
 	struct fragment_ports *ports;
-	struct fragment_key key = {};
+	struct fragment_key key;
 
 	fragment_key(p, &key);
 	ports = bpf_map_lookup_elem(&fragments, &key);
-	if (!ports || clock_now() - ports->seen >= NSBPF_FRAGMENT_LIFETIME * NSBPF_CLOCK_HZ)
-		return;
+	if (!ports || clock_now() - ports->seen >= timeout(TIMEOUT_FRAGMENT))
+		return false;
 	p->tuple.sport = ports->sport;
 	p->tuple.dport = ports->dport;
+	return true;
+}
+
+/* Copies the frame into the pool, under the datagram's key. False: there is no room for it. */
+static __always_inline bool fragment_store(struct __sk_buff *skb, const struct fragment_key *key)
+{
+	struct pressure *pr = pressure_get();
+	struct held_datagram *d, fresh = {};
+	struct held_fragment *held;
+	__u32 length = skb->len, slot, place;
+
+	if (!pr || length < ETH_HLEN || length > NSBPF_HELD_SIZE)
+		return false;
+	d = bpf_map_lookup_elem(&held_datagrams, key);
+	if (!d) {
+		bpf_map_update_elem(&held_datagrams, key, &fresh, BPF_NOEXIST);
+		d = bpf_map_lookup_elem(&held_datagrams, key);
+	}
+	if (!d || d->count >= NSBPF_HELD_OF_ONE)
+		return false;
+	slot = __sync_fetch_and_add(&pr->held, 1) % NSBPF_HELD_FRAGMENTS;
+	held = bpf_map_lookup_elem(&held_fragments, &slot);
+	if (!held)
+		return false;
+	held->length = 0; /* whose it was, it is gone */
+	if (bpf_skb_load_bytes(skb, 0, held->frame, length))
+		return false;
+	held->datagram = *key;
+	held->seen = clock_now();
+	held->length = length;
+	place = __sync_fetch_and_add(&d->count, 1);
+	if (place >= NSBPF_HELD_OF_ONE)
+		return false;
+	d->slots[place] = slot;
+	return true;
+}
+
+/*
+ * A later fragment whose first one was not here yet. True: it is resolved now, another CPU has had the first one
+ * meanwhile. Else it is held, or p->reason says DROP_FRAGMENT.
+ */
+__noinline int fragment_hold(struct __sk_buff *skb, struct packet *p)
+{
+	struct fragment_key key;
+	bool held;
+
+	if (!p)
+		return 0;
+	fragment_key(p, &key);
+	held = fragment_store(skb, &key);
+	p->reason = held ? DROP_REASONS : DROP_FRAGMENT;
+	return fragment_resolve(p);
+}
+
+struct fragment_round {
+	struct __sk_buff *skb;
+	struct fragment_key key;
+	struct held_datagram *datagram;
+	__u32 count;
+};
+
+/* Sends one of the held ones round again. */
+static long fragment_release_step(__u32 step, struct fragment_round *r)
+{
+	struct held_fragment *held;
+	__u32 slot, length;
+
+	if (step >= r->count || step >= NSBPF_HELD_OF_ONE)
+		return 1;
+	slot = r->datagram->slots[step];
+	held = bpf_map_lookup_elem(&held_fragments, &slot);
+	if (!held)
+		return 0;
+	length = held->length;
+	if (length < ETH_HLEN || length > NSBPF_HELD_SIZE || !fragment_keys_equal(&held->datagram, &r->key) ||
+	    clock_now() - held->seen >= timeout(TIMEOUT_FRAGMENT))
+		return 0;
+	held->length = 0;
+	if (bpf_skb_change_tail(r->skb, length, 0) || bpf_skb_store_bytes(r->skb, 0, held->frame, length, 0))
+		return 0;
+	bpf_clone_redirect(r->skb, r->skb->ifindex, BPF_F_INGRESS);
+	return 0;
+}
+
+/*
+ * A connection has got a datagram's first fragment: remembers its ports for the later ones. True: some of those were
+ * here before; then it has gone round again with them after it, and this skb is used up.
+ */
+__noinline int fragment_first(struct __sk_buff *skb, struct packet *p)
+{
+	struct fragment_ports ports = { .seen = clock_now() };
+	struct fragment_round round = { .skb = skb };
+
+	if (!p)
+		return false;
+	ports.sport = p->tuple.sport;
+	ports.dport = p->tuple.dport;
+	fragment_key(p, &round.key);
+	bpf_map_update_elem(&fragments, &round.key, &ports, BPF_ANY);
+	round.datagram = bpf_map_lookup_elem(&held_datagrams, &round.key);
+	if (!round.datagram)
+		return false;
+	round.count = __sync_lock_test_and_set(&round.datagram->count, 0);
+	if (!round.count || bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS))
+		return false;
+	bpf_loop(NSBPF_HELD_OF_ONE, fragment_release_step, &round, 0);
+	return true;
 }
 
 /* The host's own datagram begins: the fragments to come are its own, even if one of ours had that number before. */
-static __noinline void fragment_forget(const struct packet *p)
+static __noinline void fragment_is_the_hosts(const struct packet *p)
 {
-	struct fragment_key key = {};
+	struct fragment_key key;
+	__u32 now = clock_now();
 
 	fragment_key(p, &key);
 	bpf_map_delete_elem(&fragments, &key);
+	bpf_map_delete_elem(&held_datagrams, &key);
+	bpf_map_update_elem(&host_datagrams, &key, &now, BPF_ANY);
+}
+
+static __noinline bool is_hosts_datagram(const struct packet *p)
+{
+	struct fragment_key key;
+	__u32 *seen;
+
+	fragment_key(p, &key);
+	seen = bpf_map_lookup_elem(&host_datagrams, &key);
+	return seen && clock_now() - *seen < timeout(TIMEOUT_FRAGMENT);
 }
 
 #endif

@@ -26,52 +26,107 @@ static __always_inline enum verdict to_other_network(struct __sk_buff *skb, stru
 	target_net = network_get(target->network);
 	if (!target_net || !(net->flags & NETWORK_OPEN) || !(target_net->flags & NETWORK_OPEN))
 		return drop(p, DROP_ISOLATED);
+	if (p->ttl <= 1)
+		return drop(p, DROP_TTL);
 	v = rewrite(skb, p, &p->tuple);
 	if (v != VERDICT_CONTINUE)
 		return v;
 	return forward_to_endpoint(skb, p, slot);
 }
 
-/* To an exposed port of the host: both ends are translated, so that the answer comes back this way, from itself too. */
-static __always_inline enum verdict open_hairpin(struct __sk_buff *skb, struct packet *p, const struct mapping *m)
+/*
+ * The source that a hairpin's target sees is the one that the outside would (RFC 4787 REQ-9): that of the default
+ * route, for want of a better. A host without any shows the address that was asked for.
+ */
+static __always_inline void hairpin_source(struct __sk_buff *skb, struct packet *p, const struct network *net,
+					   struct workbench *w)
+{
+	w->key = p->tuple;
+	addr_set4(&w->key.daddr, 0);
+	w->plan.source = SOURCE_ANY;
+	w->plan.xlat.saddr = p->tuple.daddr;
+	__builtin_memset(&w->route, 0, sizeof(w->route));
+	if (addr_is_any(&net->masquerade4) &&
+	    (route_ask(skb, p, &w->key, &w->route) != VERDICT_CONTINUE || w->route.local))
+		return;
+	if (masquerade_address(net, &w->route, &w->plan.xlat.saddr))
+		w->plan.source = SOURCE_BINDING;
+}
+
+/* To an address of the host, and on to an endpoint: both ends are translated, so that the answer comes back this way,
+ * from itself too. */
+static __always_inline enum verdict plan_hairpin(struct __sk_buff *skb, struct packet *p, const struct network *net,
+						 struct workbench *w, const struct endpoint *target, __be16 port)
+{
+	w->plan.endpoint = w->plan.reply_target = p->endpoint;
+	w->plan.flags |= CONN_SNAT | CONN_DNAT | CONN_HAIRPIN;
+	addr_set4(&w->plan.xlat.daddr, target->addr4);
+	w->plan.xlat.dport = port;
+	hairpin_source(skb, p, net, w);
+	return VERDICT_OPEN;
+}
+
+/* To an exposed port. */
+static __always_inline enum verdict to_mapping(struct __sk_buff *skb, struct packet *p, const struct network *net,
+					       const struct mapping *m)
 {
 	struct endpoint *target = endpoint_get(m->endpoint);
-	struct conn_plan plan = {
-		.endpoint = p->endpoint,
-		.target = m->endpoint,
-		.reply_target = p->endpoint,
-		.flags = CONN_SNAT | CONN_DNAT | CONN_HAIRPIN,
-	};
-	enum verdict v;
+	struct workbench *w = plan_begin(p);
 
 	if (!mapping_allows(m, &p->tuple.saddr))
 		return drop(p, DROP_SOURCE);
-	if (!target)
+	if (!target || !w)
 		return drop(p, DROP_NO_ENDPOINT);
-	plan.xlat = p->tuple;
-	plan.xlat.saddr = p->tuple.daddr;
-	addr_set4(&plan.xlat.daddr, target->addr4);
-	plan.xlat.dport = mapping_target_port(m, p->tuple.dport);
-	v = port_allocate(skb, p, &plan);
-	if (v != VERDICT_CONTINUE)
-		return v;
-	return conn_insert_original(p, &plan);
+	w->plan.target = m->endpoint;
+	return plan_hairpin(skb, p, net, w, target, mapping_target_port(m, p->tuple.dport));
 }
 
-static __always_inline enum verdict open_masquerade(struct __sk_buff *skb, struct packet *p, const struct route *route)
+/*
+ * To another endpoint's NAT port. By default it hears only whom it has addressed: the sender's packets wait until it
+ * has sent one to the sender's NAT port, which this connection knows as its reply.
+ */
+static __always_inline enum verdict to_binding(struct __sk_buff *skb, struct packet *p, const struct network *net,
+					       const struct binding *b)
 {
-	struct conn_plan plan = { .endpoint = p->endpoint, .reply_target = p->endpoint, .flags = CONN_SNAT };
-	enum verdict v;
+	struct endpoint *target = endpoint_get(b->endpoint);
+	struct network *target_net = target ? network_get(target->network) : NULL;
+	struct workbench *w = plan_begin(p);
 
-	if (!bpf_map_lookup_elem(&uplinks, &route->oif))
+	if (!target_net || !w)
+		return drop(p, DROP_NO_ENDPOINT);
+	if (!(target_net->flags & NETWORK_FULL_CONE))
+		w->plan.flags = CONN_FILTERED;
+	w->plan.target = b->endpoint;
+	if (binding_share(b, p->tuple.proto))
+		w->plan.target_ports = b->table;
+	return plan_hairpin(skb, p, net, w, target, bpf_htons(b->port));
+}
+
+/* To the host itself, or to what of it belongs to an endpoint. */
+static __noinline enum verdict to_host(struct __sk_buff *skb, struct packet *p, const struct network *net)
+{
+	struct binding b = {};
+	struct mapping *m;
+
+	if (is_broadcast(&p->tuple.daddr) || !mapping_wants(p))
+		return VERDICT_PASS;
+	m = mapping_lookup(p->tuple.proto, &p->tuple.daddr, p->tuple.dport);
+	if (m)
+		return to_mapping(skb, p, net, m);
+	return binding_find(skb, p, &b) ? to_binding(skb, p, net, &b) : VERDICT_PASS;
+}
+
+static __always_inline enum verdict plan_masquerade(struct packet *p, const struct network *net, __u32 oif)
+{
+	struct workbench *w = plan_begin(p);
+
+	if (!w || !bpf_map_lookup_elem(&uplinks, &oif))
 		return drop(p, DROP_NOT_UPLINK);
-	plan.xlat = p->tuple;
-	if (!masquerade_address(route, &plan.xlat.saddr))
+	if (!masquerade_address(net, &w->route, &w->plan.xlat.saddr))
 		return drop(p, DROP_NO_ADDRESS);
-	v = port_allocate(skb, p, &plan);
-	if (v != VERDICT_CONTINUE)
-		return v;
-	return conn_insert_original(p, &plan);
+	w->plan.endpoint = w->plan.reply_target = p->endpoint;
+	w->plan.flags = CONN_SNAT;
+	return VERDICT_OPEN;
 }
 
 /* What may not open a connection towards the outside says why. */
@@ -93,42 +148,57 @@ static __always_inline enum verdict may_masquerade(struct packet *p)
 }
 
 /*
- * No connection knows this packet: where does it want to go? VERDICT_CONTINUE: now there is one. Not static: so the
- * verifier looks at it once, and not after each way that the parser may have taken. But Linux before 6.2 takes no map
- * key from behind the pointer that such a function gets: what is called here copies keys to the stack first.
+ * No connection knows this packet: where does it want to go? VERDICT_OPEN: now there is a plan for one. Not static: so
+ * the verifier looks at it once, and not after each way that the parser may have taken. But Linux before 6.2 takes no
+ * map key from behind the pointer that such a function gets: what is called here copies keys to the stack first.
  */
 __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 network)
 {
 	struct network *net = network_get(network);
-	struct route route = {};
-	struct mapping *m;
+	struct workbench *w = workbench_get();
 	enum verdict v;
+	__u32 oif;
 
-	if (!p || !net)
+	if (!p || !net || !w)
 		return VERDICT_PASS;
-	v = route_lookup(skb, p, &p->tuple, &route);
+	w->key = p->tuple;
+	if (!addr_is_any(&net->masquerade4))
+		w->key.saddr = net->masquerade4; /* the FIB is asked as if by whom the packet will come from */
+	v = route_lookup(skb, p, w);
 	if (v != VERDICT_CONTINUE)
 		return v;
-	if (route.local) {
-		m = NULL;
-		if (mapping_wants(p) && !is_broadcast(&p->tuple.daddr))
-			m = mapping_lookup(p->tuple.proto, &p->tuple.daddr, p->tuple.dport);
-		return m ? open_hairpin(skb, p, m) : VERDICT_PASS;
+	if (p->kind == L4_FRAGMENT) {
+		if (fragment_hold(skb, p))
+			return VERDICT_CONTINUE;
+		return w->route.local ? VERDICT_PASS : VERDICT_DROP;
 	}
-	if (endpoint_slot(route.oif))
-		return to_other_network(skb, p, net, endpoint_slot(route.oif));
+	if (w->route.local)
+		return to_host(skb, p, net);
+	oif = w->route.oif;
+	if (endpoint_slot(oif))
+		return to_other_network(skb, p, net, endpoint_slot(oif));
 	v = may_masquerade(p);
 	if (v != VERDICT_CONTINUE)
 		return v;
-	return open_masquerade(skb, p, &route);
+	return plan_masquerade(p, net, oif);
+}
+
+/* An error that no connection knows may be about a packet of the host's own. Towards the outside it can't be right. */
+static __always_inline enum verdict from_endpoint_icmp(struct __sk_buff *skb, struct packet *p, __u32 network)
+{
+	enum verdict v = icmp_error(skb, p);
+
+	if (v == VERDICT_CONTINUE)
+		return related_forward(skb, p, network);
+	return v == VERDICT_PASS ? from_endpoint_new(skb, p, network) : v;
 }
 
 static __always_inline enum verdict from_endpoint_ipv4(struct __sk_buff *skb, struct packet *p,
 						       const struct endpoint *ep)
 {
 	struct network *net = network_get(ep->network);
+	struct conn *c = NULL;
 	enum verdict v;
-	struct conn *c;
 
 	v = parse_ipv4(skb, p);
 	if (v != VERDICT_CONTINUE)
@@ -141,11 +211,21 @@ static __always_inline enum verdict from_endpoint_ipv4(struct __sk_buff *skb, st
 		return drop(p, DROP_NO_ENDPOINT);
 	if (is_neighbour(net, addr_get4(&p->tuple.daddr)))
 		return to_neighbour(skb, p);
-	if (p->kind == L4_FRAGMENT)
-		fragment_resolve(p);
-	c = conn_lookup(&p->tuple);
+	if (p->kind == L4_ICMP_OTHER)
+		return from_endpoint_icmp(skb, p, ep->network);
+	if (p->kind != L4_FRAGMENT || fragment_resolve(p))
+		c = conn_lookup(&p->tuple);
+	if (c && route_is_old(c)) {
+		v = conn_route(skb, p, ep->network);
+		if (v == VERDICT_DROP)
+			return v;
+		if (v != VERDICT_CONTINUE)
+			c = NULL;
+	}
 	if (!c) {
 		v = from_endpoint_new(skb, p, ep->network);
+		if (v == VERDICT_OPEN)
+			v = conn_open(skb, p);
 		if (v != VERDICT_CONTINUE)
 			return v;
 		c = conn_lookup(&p->tuple);
@@ -179,7 +259,7 @@ int from_endpoint(struct __sk_buff *skb)
 {
 	struct packet p = {};
 
-	return finish(&p, from_endpoint_stages(skb, &p));
+	return finish(skb, &p, from_endpoint_stages(skb, &p));
 }
 
 #endif

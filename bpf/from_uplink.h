@@ -3,92 +3,136 @@
 #ifndef NSBPF_BPF_FROM_UPLINK_H
 #define NSBPF_BPF_FROM_UPLINK_H
 
-/*
- * The reply entry is there already. Another CPU may be opening this very connection; or the client has one to the same
- * endpoint by another address of the host, from the same port.
- */
-static __always_inline bool is_our_reply(const struct packet *p, const struct conn_plan *plan)
+/* Into an endpoint: the target is translated, the client's address is kept, and almost always its port. */
+static __always_inline enum verdict plan_inbound(struct packet *p, struct workbench *w, const struct endpoint *target,
+						 __be16 port)
 {
-	struct tuple key, original;
-	struct conn *reply;
+	struct nsbpf_addr client = p->tuple.saddr;
 
-	tuple_reverse(&plan->xlat, &key);
-	reply = conn_lookup(&key);
-	if (!reply)
-		return false;
-	tuple_reverse(&reply->xlat, &original);
-	return tuple_equal(&original, &p->tuple);
+	if (bpf_map_lookup_elem(&addresses, &client))
+		return drop(p, DROP_SPOOFED_IP);
+	addr_set4(&w->plan.xlat.daddr, target->addr4);
+	w->plan.xlat.dport = port;
+	w->plan.endpoint = w->plan.target = p->endpoint;
+	w->plan.flags = CONN_DNAT;
+	w->plan.source = SOURCE_KEPT;
+	return VERDICT_OPEN;
 }
 
-/* To an exposed port: the target is translated, the client's address is kept, and almost always its port. */
-static __always_inline enum verdict open_exposed(struct __sk_buff *skb, struct packet *p, const struct mapping *m)
+static __always_inline enum verdict to_exposed(struct __sk_buff *skb, struct packet *p, const struct mapping *m)
 {
 	struct endpoint *target = endpoint_get(m->endpoint);
-	struct conn_plan plan = { .endpoint = m->endpoint, .target = m->endpoint, .flags = CONN_DNAT };
-	int err;
+	struct workbench *w = plan_begin(p);
 
 	/* A bridged or routed stranger's address is not ours to serve, whatever its port. */
-	if (!route_is_local(skb, p))
+	if (!w || !route_is_local(skb, p, w, &p->tuple))
 		return VERDICT_PASS;
+	p->endpoint = m->endpoint;
 	if (!target)
 		return drop(p, DROP_NO_ENDPOINT);
-	p->endpoint = m->endpoint;
-	plan.xlat = p->tuple;
-	if (bpf_map_lookup_elem(&addresses, &plan.xlat.saddr))
-		return drop(p, DROP_SPOOFED_IP);
 	if (!mapping_allows(m, &p->tuple.saddr))
 		return drop(p, DROP_SOURCE);
-	addr_set4(&plan.xlat.daddr, target->addr4);
-	plan.xlat.dport = mapping_target_port(m, p->tuple.dport);
-	err = conn_insert_reply(&p->tuple, &plan);
-	if (err == -EEXIST && !is_our_reply(p, &plan)) {
-		/* Only another port can tell the two apart; the address stays the client's. */
-		enum verdict v = port_allocate(skb, p, &plan);
-
-		if (v != VERDICT_CONTINUE)
-			return v;
-	} else if (err && err != -EEXIST) {
-		return drop(p, DROP_TABLE_FULL);
-	}
-	return conn_insert_original(p, &plan);
+	return plan_inbound(p, w, target, mapping_target_port(m, p->tuple.dport));
 }
 
-/* No connection knows this packet. VERDICT_CONTINUE: now there is one. Not static for the reason in
+/* RFC 5382 REQ-4 asks for 6 s of silence, in which the endpoint may open the connection from its side. */
+#define REFUSE_AFTER 6
+#define REFUSE_WITHIN 240 /* what comes later than that is another attempt */
+
+/*
+ * A SYN to a NAT port, from where its endpoint has sent nothing to. No BPF timer can send the error that is due after
+ * 6 s: so the first SYN after them is answered, and others after it.
+ */
+static __always_inline enum verdict port_refuses(struct packet *p)
+{
+	struct tuple key = p->tuple;
+	__u32 *first = bpf_map_lookup_elem(&unsolicited, &key), now = clock_now();
+	__u32 age = first ? clock_age(*first, now) : 0;
+
+	if (!first || age >= seconds(REFUSE_WITHIN)) {
+		bpf_map_update_elem(&unsolicited, &key, &now, BPF_ANY);
+		return drop(p, DROP_FILTERED);
+	}
+	return drop(p, age < seconds(REFUSE_AFTER) ? DROP_FILTERED : DROP_REFUSED);
+}
+
+/* To a NAT port: for everybody's use in a network with endpoint-independent filtering, else nobody's but its peers'. */
+static __always_inline enum verdict to_bound(struct packet *p, const struct binding *b)
+{
+	struct endpoint *target = endpoint_get(b->endpoint);
+	struct network *net = target ? network_get(target->network) : NULL;
+	struct workbench *w = plan_begin(p);
+	enum verdict v;
+
+	p->endpoint = b->endpoint;
+	if (!net || !w)
+		return drop(p, DROP_NO_ENDPOINT);
+	if (!(net->flags & NETWORK_FULL_CONE))
+		return p->tuple.proto == IPPROTO_TCP ? port_refuses(p) : drop(p, DROP_FILTERED);
+	v = plan_inbound(p, w, target, bpf_htons(b->port));
+	if (v == VERDICT_OPEN && binding_share(b, p->tuple.proto))
+		w->plan.target_ports = b->table;
+	return v;
+}
+
+/* No connection knows this packet. VERDICT_OPEN: now there is a plan for one. Not static for the reason in
  * from_endpoint_new(). */
 __noinline int from_uplink_new(struct __sk_buff *skb, struct packet *p)
 {
+	struct binding b = {};
 	struct mapping *m;
 
 	if (!p || !mapping_wants(p) || addr_is_loopback(&p->tuple.daddr))
 		return VERDICT_PASS;
 	m = mapping_lookup(p->tuple.proto, &p->tuple.daddr, p->tuple.dport);
-	return m ? open_exposed(skb, p, m) : VERDICT_PASS;
+	if (m)
+		return to_exposed(skb, p, m);
+	return binding_find(skb, p, &b) ? to_bound(p, &b) : VERDICT_PASS;
 }
 
-/* Or a tuple that only endpoints send, because a stranger on the uplink makes believe to be one of them? */
-static __always_inline bool is_from_outside(const struct conn *c)
+/* VERDICT_CONTINUE: its datagram is an endpoint's. One whose first fragment is still to come may be the host's own, or
+ * not: the host gets it, and we keep a copy. */
+static __always_inline enum verdict from_uplink_fragment(struct __sk_buff *skb, struct packet *p)
 {
-	return c->target && !(c->flags & CONN_HAIRPIN);
+	if (fragment_resolve(p))
+		return VERDICT_CONTINUE;
+	if (is_hosts_datagram(p) || !fragment_hold(skb, p))
+		return VERDICT_PASS;
+	return VERDICT_CONTINUE;
+}
+
+static __always_inline enum verdict from_uplink_icmp(struct __sk_buff *skb, struct packet *p)
+{
+	enum verdict v = icmp_error(skb, p);
+
+	return v == VERDICT_CONTINUE ? related_forward(skb, p, 0) : v;
 }
 
 static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, struct packet *p)
 {
+	enum verdict v;
 	struct conn *c;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present || skb->pkt_type != PACKET_HOST)
 		return VERDICT_PASS;
 	if (parse_ipv4(skb, p) != VERDICT_CONTINUE)
 		return VERDICT_PASS;
-	if (p->kind == L4_FRAGMENT)
-		fragment_resolve(p);
-	else if (!packet_has_l4(p))
+	if (p->kind == L4_ICMP_OTHER)
+		return from_uplink_icmp(skb, p);
+	if (p->kind == L4_FRAGMENT) {
+		v = from_uplink_fragment(skb, p);
+		if (v != VERDICT_CONTINUE)
+			return v;
+	} else if (!packet_has_l4(p)) {
 		return VERDICT_PASS;
+	}
 	c = conn_lookup(&p->tuple);
 	if (!c) {
-		enum verdict v = from_uplink_new(skb, p);
-
+		v = from_uplink_new(skb, p);
+		if (v == VERDICT_OPEN)
+			v = conn_open(skb, p);
 		if (v == VERDICT_PASS && p->first_fragment)
-			fragment_forget(p);
+			fragment_is_the_hosts(p);
 		if (v != VERDICT_CONTINUE)
 			return v;
 		c = conn_lookup(&p->tuple);
@@ -103,7 +147,7 @@ int from_uplink(struct __sk_buff *skb)
 {
 	struct packet p = {};
 
-	return finish(&p, from_uplink_stages(skb, &p));
+	return finish(skb, &p, from_uplink_stages(skb, &p));
 }
 
 #endif

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Run once by the loader (BPF_PROG_TEST_RUN): what of the helpers this kernel has, and what can be made only from here.
- */
+/* Run by user space (BPF_PROG_TEST_RUN): what can be asked, made or ended only from here. */
 #ifndef NSBPF_BPF_LOADER_H
 #define NSBPF_BPF_LOADER_H
-
-#define EINVAL 22
 
 /* An unknown flag is refused before anything is looked up. */
 static __always_inline bool fib_takes(struct __sk_buff *skb, __u32 flag)
@@ -35,6 +32,20 @@ int make_latecomers(__attribute__((unused)) struct __sk_buff *skb)
 	if (err && err != -EBUSY)
 		return -err;
 	return -bpf_timer_set_callback(&l->timer, latecomers_run);
+}
+
+/*
+ * Ends the connection whose original has the tuple that follows an empty Ethernet header: with its reply, its shares in
+ * NAT ports and its place in the count, as its timer would. 0, or ENOENT.
+ */
+SEC("tc")
+int end_connection(struct __sk_buff *skb)
+{
+	struct tuple key;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &key, sizeof(key)))
+		return EINVAL;
+	return -conn_end(&key);
 }
 
 #endif

@@ -101,6 +101,79 @@ struct {
 	__type(value, __u8[sizeof(struct conn)]);
 } scratch SEC(".maps");
 
+/* By endpoint: what it holds of what there is only so much of. Slot 0: all endpoints together. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, NSBPF_MAX_ENDPOINTS);
+	__type(key, __u32);
+	__type(value, struct usage);
+} usage SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pressure);
+} pressure SEC(".maps");
+
+/* Connections that were opened, or closed, in that order: where to look for one that may give way. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NSBPF_MAX_CONNECTIONS);
+	__type(key, __u32);
+	__type(value, struct tuple);
+} openings SEC(".maps");
+
+/* The addresses that NAT ports belong to; one value, because one lock guards all of it. */
+struct nat_addresses {
+	struct bpf_spin_lock lock;
+	__u32 pad;
+	struct nat_address list[NSBPF_MAX_NAT_ADDRESSES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct nat_addresses);
+} nat_addresses SEC(".maps");
+
+/* A word for each NAT port, see NAT_PORT_SHIFT in types.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, NSBPF_MAX_NAT_ADDRESSES *NAT_PROTOS << 16);
+	__type(key, __u32);
+	__type(value, __u64);
+} nat_ports SEC(".maps");
+
+/* Endpoint's port → NAT port (host order), where the two differ. Each has at least one connection. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, NSBPF_MAX_CONNECTIONS);
+	__type(key, struct binding_key);
+	__type(value, __u32);
+} bindings SEC(".maps");
+
+/* When a SYN to a NAT port came that nobody had asked for: see port_refuses(). Losing one costs an ICMP error. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct tuple);
+	__type(value, __u32);
+} unsolicited SEC(".maps");
+
+/* Entry 0 is for all targets together, the others by a hash of the target. */
+#define ICMP_RATES 1024
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ICMP_RATES);
+	__type(key, __u32);
+	__type(value, struct icmp_rate);
+} icmp_rates SEC(".maps");
+
 /* Fragments are no connections: losing one costs a datagram, so here the oldest may give way. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -108,6 +181,28 @@ struct {
 	__type(key, struct fragment_key);
 	__type(value, struct fragment_ports);
 } fragments SEC(".maps");
+
+/* Datagrams that are the host's own, by their first fragment: strangers can fill this one, not `fragments`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct fragment_key);
+	__type(value, __u32);
+} host_datagrams SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, NSBPF_HELD_FRAGMENTS);
+	__type(key, struct fragment_key);
+	__type(value, struct held_datagram);
+} held_datagrams SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NSBPF_HELD_FRAGMENTS);
+	__type(key, __u32);
+	__type(value, struct held_fragment);
+} held_fragments SEC(".maps");
 
 /* By enum drop_reason. */
 struct {

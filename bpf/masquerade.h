@@ -1,18 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Source translation: which port of the host's address a new connection gets. */
+/* Source translation: which address and port of the host a new connection gets. */
 #ifndef NSBPF_BPF_MASQUERADE_H
 #define NSBPF_BPF_MASQUERADE_H
-
-struct port_search {
-	struct __sk_buff *skb;
-	const struct tuple *original;
-	struct conn_plan *plan;
-	struct port_range ranges[2];
-	__u16 wanted; /* tried first, if it is not 0 */
-	__u32 start;  /* random, so that ports can't be guessed (RFC 6056) */
-	__u32 count;  /* of both ranges together */
-	int result;
-};
 
 /* The index-th port of the two ranges, which together are what the host's own sockets leave free. */
 static __always_inline __u16 port_at(const struct port_range ranges[2], __u32 index)
@@ -33,19 +22,45 @@ static __always_inline bool port_in_ranges(const struct port_range ranges[2], __
 	       (port >= ranges[1].first && port <= ranges[1].last);
 }
 
-/* Would the answer to this port go to a socket of the host, listening or connected? */
-static __always_inline bool port_has_host_socket(struct __sk_buff *skb, const struct tuple *answer)
+/*
+ * Where a NAT port is looked for. Well-known ports get another from the upper half of theirs (RFC 4787 REQ-3a), where
+ * services are rare. Identifiers of ICMP queries have 16 bits to themselves: the host's own pings choose theirs from
+ * the whole range as well.
+ */
+static __always_inline bool port_search_begin(struct port_search *s, __u8 proto, __u16 own)
+{
+	struct settings *settings = settings_get();
+
+	if (!settings)
+		return false;
+	if (proto == IPPROTO_ICMP) {
+		s->ranges[0] = (struct port_range){ 0, 32767 };
+		s->ranges[1] = (struct port_range){ 32768, 65535 };
+	} else if (own < 1024) {
+		s->ranges[0] = (struct port_range){ 512, 1023 };
+		s->ranges[1] = (struct port_range){ 1, 0 };
+	} else {
+		s->ranges[0] = settings->nat_ports[0];
+		s->ranges[1] = settings->nat_ports[1];
+	}
+	s->count = port_count(s->ranges);
+	s->start = s->count ? bpf_get_prandom_u32() % s->count : 0;
+	return s->count;
+}
+
+/* Would a packet with this tuple go to a socket of the host, listening or connected? */
+static __always_inline bool has_host_socket(struct __sk_buff *skb, const struct tuple *arriving)
 {
 	struct bpf_sock_tuple tuple = {};
 	struct bpf_sock *sk;
 
-	tuple.ipv4.saddr = addr_get4(&answer->saddr);
-	tuple.ipv4.daddr = addr_get4(&answer->daddr);
-	tuple.ipv4.sport = answer->sport;
-	tuple.ipv4.dport = answer->dport;
-	if (answer->proto == IPPROTO_TCP)
+	tuple.ipv4.saddr = addr_get4(&arriving->saddr);
+	tuple.ipv4.daddr = addr_get4(&arriving->daddr);
+	tuple.ipv4.sport = arriving->sport;
+	tuple.ipv4.dport = arriving->dport;
+	if (arriving->proto == IPPROTO_TCP)
 		sk = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
-	else if (answer->proto == IPPROTO_UDP)
+	else if (arriving->proto == IPPROTO_UDP)
 		sk = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	else
 		return false;
@@ -55,74 +70,241 @@ static __always_inline bool port_has_host_socket(struct __sk_buff *skb, const st
 	return true;
 }
 
-/* Takes the port, if it is nobody's: 0, -EEXIST or -E2BIG. */
-static __always_inline int port_try(struct port_search *s, __u16 port)
+/* Is this port of the host's address spoken for, by a mapping or by a socket that would get the answer? */
+__noinline int port_is_the_hosts(struct __sk_buff *skb, __u32 port)
 {
-	struct tuple answer;
+	struct workbench *w = workbench_get();
 
-	s->plan->xlat.sport = bpf_htons(port);
-	tuple_reverse(&s->plan->xlat, &answer);
-	if (conn_lookup(&answer) || mapping_lookup(answer.proto, &answer.daddr, answer.dport) ||
-	    port_has_host_socket(s->skb, &answer))
-		return -EEXIST;
-	return conn_insert_reply(s->original, s->plan);
+	if (!w)
+		return true;
+	tuple_reverse(&w->plan.xlat, &w->key);
+	w->key.dport = bpf_htons(port);
+	return mapping_lookup(w->key.proto, &w->key.daddr, w->key.dport) || has_host_socket(skb, &w->key);
 }
 
-static long port_search_step(__u32 step, struct port_search *s)
-{
-	__u32 index = s->start + step;
+struct port_step {
+	struct __sk_buff *skb;
+	int port; /* found */
+};
 
-	if (index >= s->count)
-		index -= s->count;
-	s->result = port_try(s, !step && s->wanted ? s->wanted : port_at(s->ranges, index));
-	return s->result != -EEXIST;
+static __always_inline __u16 port_of_step(const struct port_search *s, __u32 step)
+{
+	__u32 index = s->start + (step < s->count ? step : step - s->count);
+
+	return port_at(s->ranges, index < s->count ? index : index - s->count);
+}
+
+/* One step of the search for a port that nobody has; those that rest are for the second time around. */
+static long port_search_step(__u32 step, struct port_step *found)
+{
+	struct workbench *w = workbench_get();
+	__u64 *word, old;
+	__u16 port;
+
+	if (!w)
+		return 1;
+	port = port_of_step(&w->search, step);
+	word = nat_port(w->search.table, w->plan.xlat.proto, port);
+	if (!word)
+		return 1;
+	old = *(volatile __u64 *)word;
+	if (port_users(old) || (step < w->search.count && (__u32)old != w->search.owner && !port_has_rested(old)) ||
+	    port_is_the_hosts(found->skb, port) || !port_claim(word, old, w->search.owner))
+		return 0;
+	found->port = port;
+	return 1;
+}
+
+/* May the binding keep the endpoint's own port? */
+static __always_inline bool own_port_is_free(struct __sk_buff *skb, const struct workbench *w, __u16 own, __u64 word)
+{
+	if (w->plan.xlat.proto == IPPROTO_ICMP || (own < 1024 ? !own : !port_in_ranges(w->search.ranges, own)))
+		return false;
+	return !port_users(word) && ((__u32)word == w->search.owner || port_has_rested(word)) &&
+	       !port_is_the_hosts(skb, own);
+}
+
+/* Is there any port left, and has the endpoint no more than its share of them? See FAIR_SHARE. */
+static __always_inline bool port_may_be_searched(const struct workbench *w, __u16 own)
+{
+	__u32 *bound = ports_bound(w->search.table, w->plan.xlat.proto), endpoint = w->plan.endpoint;
+	struct usage *u = bpf_map_lookup_elem(&usage, &endpoint);
+	__u32 free;
+
+	if (!bound || !u)
+		return false;
+	if (own < 1024 && w->plan.xlat.proto != IPPROTO_ICMP)
+		return true;
+	free = *bound < w->search.count ? w->search.count - *bound : 0;
+	return u->ports < FAIR_SHARE * free;
+}
+
+static __always_inline bool binding_take(const struct workbench *w, __u32 port)
+{
+	return port_take(w->search.table, w->plan.xlat.proto, port, w->search.owner);
+}
+
+/* A NAT port is found for the first connection of a binding: makes it known. Another CPU may have been faster. */
+static __always_inline __u16 binding_make(struct workbench *w, __u16 port)
+{
+	__u32 table = w->search.table, value = port, *other;
+	__u8 proto = w->plan.xlat.proto;
+
+	ports_bound_add(table, proto, port, 1);
+	usage_add(w->binding.endpoint, 0, 1);
+	if (w->binding.port == port || !bpf_map_update_elem(&bindings, &w->binding, &value, BPF_NOEXIST))
+		return port;
+	other = bpf_map_lookup_elem(&bindings, &w->binding);
+	if (!other)
+		return port;
+	value = *other;
+	if (binding_take(w, value)) {
+		port_release(table, proto, port);
+		/* That has taken the other CPU's entry with it. */
+	} else {
+		value = port;
+	}
+	bpf_map_update_elem(&bindings, &w->binding, &value, BPF_ANY);
+	return value;
+}
+
+/* The NAT port of the endpoint's port, with a share in it for one connection: the port, or -ENOENT. */
+static __noinline int binding_get(struct __sk_buff *skb, struct workbench *w, __u16 own)
+{
+	struct port_step found = { .skb = skb, .port = -ENOENT };
+	__u64 *word = nat_port(w->search.table, w->plan.xlat.proto, own), old;
+	__u32 *bound;
+
+	w->binding = (struct binding_key){ .address = w->search.table - 1,
+					   .proto = nat_proto(w->plan.xlat.proto),
+					   .endpoint = w->plan.endpoint,
+					   .port = own };
+	if (!word)
+		return -ENOENT;
+	if (binding_take(w, own))
+		return own;
+	bound = bpf_map_lookup_elem(&bindings, &w->binding);
+	if (bound && binding_take(w, *bound))
+		return *bound & 0xffff;
+	old = *(volatile __u64 *)word;
+	if (own_port_is_free(skb, w, own, old)) {
+		if (port_claim(word, old, w->search.owner))
+			return binding_make(w, own);
+		if (binding_take(w, own)) /* another CPU was faster */
+			return own;
+	}
+	if (port_may_be_searched(w, own))
+		bpf_loop(2 * w->search.count, port_search_step, &found, 0);
+	return found.port < 0 ? found.port : binding_make(w, found.port);
+}
+
+/* Is the connection that has this port of ours over, so that it can lend it? */
+static __always_inline bool reply_gives_way(const struct tuple *answer, const struct conn *reply,
+					    struct tuple *original)
+{
+	struct conn *c;
+
+	tuple_reverse(&reply->xlat, original);
+	c = conn_lookup(original);
+	return c && c->flags & CONN_ORIGINAL && !conn_is_assured(answer->proto, c, reply);
 }
 
 /*
- * Gives plan->xlat a source port and inserts the reply entry under it: the port of the original if it is in the range
- * and free, else the first free one from a random place on, once around. Identifiers of ICMP queries have 16 bits to
- * themselves and are always random: the host's own pings choose theirs from the whole range as well.
+ * One step of the search for a port that is free for this destination at least. The second time around those will do
+ * that a connection has which is over.
  */
-static __always_inline enum verdict port_allocate(struct __sk_buff *skb, struct packet *p, struct conn_plan *plan)
+static long overlap_search_step(__u32 step, struct port_step *found)
 {
-	struct settings *settings = settings_get();
-	struct port_search search = { .skb = skb, .original = &p->tuple, .plan = plan, .result = -EEXIST };
-	__u16 port = bpf_ntohs(p->tuple.sport);
+	struct workbench *w = workbench_get();
+	struct tuple original;
+	struct conn *c;
+	__u16 port;
 
-	if (!settings)
-		return drop(p, DROP_NO_PORT);
-	if (p->tuple.proto == IPPROTO_ICMP) {
-		search.ranges[0].last = 32767;
-		search.ranges[1].first = 32768;
-		search.ranges[1].last = 65535;
-	} else {
-		search.ranges[0] = settings->nat_ports[0];
-		search.ranges[1] = settings->nat_ports[1];
-		if (port_in_ranges(search.ranges, port))
-			search.wanted = port;
-	}
-	search.count = port_count(search.ranges);
-	if (!search.count)
-		return drop(p, DROP_NO_PORT);
-	search.start = bpf_get_prandom_u32() % search.count;
-	/* One more: the first step may have been spent on the wanted port. */
-	bpf_loop(search.count + 1, port_search_step, &search, 0);
-	if (search.result == -EEXIST)
-		return drop(p, DROP_NO_PORT);
-	if (search.result)
-		return drop(p, DROP_TABLE_FULL);
-	return VERDICT_CONTINUE;
+	if (!w)
+		return 1;
+	port = port_of_step(&w->search, step);
+	tuple_reverse(&w->plan.xlat, &w->key);
+	w->key.dport = bpf_htons(port);
+	c = conn_lookup(&w->key);
+	if (c && (step < w->search.count || !reply_gives_way(&w->key, c, &original)))
+		return 0;
+	if (port_is_the_hosts(found->skb, port))
+		return 0;
+	found->port = port;
+	return 1;
 }
 
-/* The address that packets leaving by this uplink get. */
-static __always_inline bool masquerade_address(const struct route *route, struct nsbpf_addr *addr)
+/*
+ * Gives plan->xlat a source port that no connection to this destination has, whoever else uses it, and inserts the
+ * reply under it. What is left when all ports are bound; and for addresses that have no port table.
+ */
+static __noinline enum verdict port_overlap(struct __sk_buff *skb, struct packet *p, struct workbench *w)
 {
-	struct uplink *uplink = bpf_map_lookup_elem(&uplinks, &route->oif);
+	struct port_step found = { .skb = skb, .port = -ENOENT };
+	struct pressure *pr = pressure_get();
+	struct tuple original;
+	struct conn *c;
 
+	bpf_loop(2 * w->search.count, overlap_search_step, &found, 0);
+	if (found.port < 0 || !pr)
+		return drop(p, DROP_NO_PORT);
+	w->plan.xlat.sport = bpf_htons(found.port);
+	tuple_reverse(&w->plan.xlat, &w->key);
+	c = conn_lookup(&w->key);
+	if (c && reply_gives_way(&w->key, c, &original) && !conn_end(&original))
+		__sync_fetch_and_add(&pr->gave_way, 1);
+	return conn_insert_reply(&p->tuple, &w->plan) ? drop(p, DROP_NO_PORT) : VERDICT_CONTINUE;
+}
+
+/* Whose NAT port a packet is addressed to. */
+struct binding {
+	__u32 table;
+	__u32 endpoint;
+	__u16 nat_port; /* host order, as is `port`, the endpoint's own */
+	__u16 port;
+};
+
+/* Is there a binding that this packet is addressed to? The host's own sockets come first. */
+static __always_inline bool binding_find(struct __sk_buff *skb, const struct packet *p, struct binding *b)
+{
+	struct nsbpf_addr address = p->tuple.daddr;
+	__u64 *word, state;
+
+	b->nat_port = bpf_ntohs(p->tuple.dport);
+	b->table = port_table(&address, false);
+	word = b->table ? nat_port(b->table, p->tuple.proto, b->nat_port) : NULL;
+	state = word ? *(volatile __u64 *)word : 0;
+	if (!port_users(state) || has_host_socket(skb, &p->tuple))
+		return false;
+	b->endpoint = (__u32)state >> NAT_ENDPOINT_SHIFT;
+	b->port = state;
+	return true;
+}
+
+/* One connection more for the binding; false if it has ended meanwhile. */
+static __always_inline bool binding_share(const struct binding *b, __u8 proto)
+{
+	return port_take(b->table, proto, b->nat_port, port_owner(b->endpoint, b->port));
+}
+
+/*
+ * The address that packets leaving by this route get: the network's own, or what the host itself would use. False:
+ * none.
+ */
+static __always_inline bool masquerade_address(const struct network *net, const struct route *route,
+					       struct nsbpf_addr *addr)
+{
+	struct uplink *uplink;
+
+	if (!addr_is_any(&net->masquerade4)) {
+		*addr = net->masquerade4;
+		return true;
+	}
 	if (addr_is4(&route->prefsrc) && addr_get4(&route->prefsrc)) {
 		*addr = route->prefsrc;
 		return true;
 	}
+	uplink = bpf_map_lookup_elem(&uplinks, &route->oif);
 	if (!uplink || !uplink->addr4)
 		return false;
 	addr_set4(addr, uplink->addr4);

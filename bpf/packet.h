@@ -24,6 +24,8 @@ enum verdict {
 	VERDICT_PASS,     /* to the host's stack, unchanged */
 	VERDICT_DROP,     /* packet.reason says why */
 	VERDICT_REDIRECT, /* packet.action is what the redirect helper returned */
+	VERDICT_CONSUMED, /* gone another way already */
+	VERDICT_OPEN,     /* to be a connection's first packet, as the plan has it */
 };
 
 enum l4_kind {
@@ -47,7 +49,8 @@ struct packet {
 	__u8 tos;
 	bool first_fragment;
 	__be16 fragment_id;
-	enum drop_reason reason;
+	__u16 mtu;   /* what the sender is told, if it was too big */
+	__u8 reason; /* enum drop_reason */
 };
 
 #define TCP_FIN 0x01
@@ -69,12 +72,6 @@ static __always_inline void *packet_data(struct __sk_buff *skb)
 static __always_inline void *packet_end(struct __sk_buff *skb)
 {
 	return (void *)(long)skb->data_end;
-}
-
-/* Coarse: it costs a load, not a look at the hardware. Unit: see NSBPF_CLOCK_SHIFT. */
-static __always_inline __u32 clock_now(void)
-{
-	return bpf_ktime_get_coarse_ns() >> NSBPF_CLOCK_SHIFT;
 }
 
 /* The mask tells the verifier what parse_ipv4() knows: the header begins at 74 at the latest. */

@@ -99,8 +99,6 @@ static __always_inline enum verdict rewrite(struct __sk_buff *skb, struct packet
 {
 	struct iphdr *ip;
 
-	if (p->ttl <= 1)
-		return drop(p, DROP_TTL);
 	if (packet_has_l4(p) && rewrite_l4_checksum(skb, p, to))
 		return drop(p, DROP_REWRITE);
 

@@ -43,8 +43,8 @@ static __noinline enum verdict route_fallback(struct packet *p, const struct tup
  * without which the helper gives no answer (net/core/filter.c, bpf_ipv4_fib_lookup); the endpoints' devices have it
  * switched off, so that the host's stack forwards nothing for them should our program ever be missing there.
  */
-static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct packet *p, const struct tuple *tuple,
-						 struct route *route)
+static __noinline enum verdict route_ask(struct __sk_buff *skb, struct packet *p, const struct tuple *tuple,
+					 struct route *route)
 {
 	struct settings *s = settings_get();
 	struct bpf_fib_lookup fib = {
@@ -73,9 +73,15 @@ static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct p
 		break;
 	case BPF_FIB_LKUP_RET_NO_NEIGH: /* bpf_redirect_neigh() asks for the neighbour; no MTU is told */
 		break;
-	case BPF_FIB_LKUP_RET_NOT_FWDED:
+	case BPF_FIB_LKUP_RET_NOT_FWDED: /* local, or no route at all: see route_is_local() */
 		route->local = true;
 		return VERDICT_CONTINUE;
+	case BPF_FIB_LKUP_RET_BLACKHOLE:
+		return drop(p, DROP_BLACKHOLE);
+	case BPF_FIB_LKUP_RET_UNREACHABLE:
+		return drop(p, DROP_UNREACHABLE);
+	case BPF_FIB_LKUP_RET_PROHIBIT:
+		return drop(p, DROP_PROHIBITED);
 	case BPF_FIB_LKUP_RET_FWD_DISABLED:
 		return route_fallback(p, tuple, s->default_uplink, route);
 	default:
@@ -99,15 +105,6 @@ static __always_inline bool is_broadcast(const struct nsbpf_addr *addr)
 	__u8 *kind = bpf_map_lookup_elem(&host_addresses, &key);
 
 	return kind && *kind == HOST_ADDRESS_BROADCAST;
-}
-
-/* Is the packet's destination an address of the host? */
-static __always_inline bool route_is_local(struct __sk_buff *skb, struct packet *p)
-{
-	struct route route = {};
-
-	return !is_broadcast(&p->tuple.daddr) && route_lookup(skb, p, &p->tuple, &route) == VERDICT_CONTINUE &&
-	       route.local;
 }
 
 /* GSO packets are measured by what they will be cut into. */

@@ -43,18 +43,4 @@ static __always_inline void count_drop(__u32 reason, __u32 endpoint)
 		stats->drops++;
 }
 
-/* The packet's verdict as tc wants it, with the drop on the books. */
-static __always_inline int finish(struct packet *p, enum verdict v)
-{
-	switch (v) {
-	case VERDICT_REDIRECT:
-		return p->action;
-	case VERDICT_DROP:
-		count_drop(p->reason, p->endpoint);
-		return TC_ACT_SHOT;
-	default:
-		return TC_ACT_UNSPEC;
-	}
-}
-
 #endif

@@ -51,6 +51,12 @@ static __always_inline bool tuple_equal(const struct tuple *a, const struct tupl
 	       a->dport == b->dport && a->proto == b->proto;
 }
 
+static __always_inline bool tuple_is_reverse(const struct tuple *a, const struct tuple *b)
+{
+	return addr_equal(&a->saddr, &b->daddr) && addr_equal(&a->daddr, &b->saddr) && a->sport == b->dport &&
+	       a->dport == b->sport && a->proto == b->proto;
+}
+
 static __always_inline void tuple_reverse(const struct tuple *from, struct tuple *to)
 {
 	to->saddr = from->daddr;

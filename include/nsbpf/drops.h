@@ -15,16 +15,23 @@
 	X(ISOLATED, "isolated", "the endpoint of another, isolated network")                                           \
 	X(UNSOLICITED, "unsolicited", "forwarded towards an endpoint without a connection")                            \
 	X(UNTRACKED, "untracked", "belongs to no connection and may not open one")                                     \
+	X(FILTERED, "filtered", "to a NAT port, from where its endpoint has sent nothing to")                          \
+	X(REFUSED, "refused", "SYN to a NAT port, and still nobody has asked for it after 6 s")                        \
 	X(SOURCE, "source", "the exposed port is not for this source")                                                 \
 	X(PROTOCOL, "protocol", "a protocol that can't be masqueraded")                                                \
-	X(ICMP_ERROR, "icmp-error", "ICMP error towards the outside")                                                  \
-	X(FRAGMENT, "fragment", "fragment whose first one was not seen")                                               \
+	X(ICMP_ERROR, "icmp-error", "ICMP error about no known connection, or no ICMP for the outside")                \
+	X(CHECKSUM, "checksum", "ICMP error whose checksum is wrong")                                                  \
+	X(FRAGMENT, "fragment", "fragment whose first one did not come in time")                                       \
 	X(TTL, "ttl", "time to live exceeded")                                                                         \
 	X(TOO_BIG, "too-big", "larger than the route's MTU")                                                           \
 	X(NO_ROUTE, "no-route", "the host has no route")                                                               \
+	X(UNREACHABLE, "unreachable", "the host's route says unreachable")                                             \
+	X(PROHIBITED, "prohibited", "the host's route says prohibited")                                                \
+	X(BLACKHOLE, "blackhole", "the host's route says blackhole")                                                   \
 	X(NOT_UPLINK, "not-uplink", "the route leaves by a device that is no uplink")                                  \
 	X(NO_ADDRESS, "no-address", "the uplink has no address to masquerade with")                                    \
 	X(NO_PORT, "no-port", "no NAT port is free")                                                                   \
+	X(QUOTA, "quota", "the endpoint has as many connections as it may")                                            \
 	X(TABLE_FULL, "table-full", "the connection table is full")                                                    \
 	X(REWRITE, "rewrite", "the packet could not be rewritten")
 

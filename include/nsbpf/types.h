@@ -10,7 +10,7 @@
 #endif
 
 /* Bumped whenever a map's layout or meaning changes: a CLI never touches maps of another layout. */
-#define NSBPF_ABI 1
+#define NSBPF_ABI 2
 
 #define NSBPF_NAME_MAX 63        /* bytes of an endpoint's or network's name, without the NUL */
 #define NSBPF_MAX_ENDPOINTS 2048 /* slots of `endpoints`; slot 0 stands for "outside" */
@@ -21,6 +21,7 @@
 #define NSBPF_MAX_HOST_ADDRESSES 4096
 #define NSBPF_MAX_CONNECTIONS 65536
 #define NSBPF_MAX_HOST_SOCKETS 65536
+#define NSBPF_MAX_NAT_ADDRESSES 8 /* masquerade addresses with a port table of their own */
 
 /*
  * A host veth's ifindex is NSBPF_IFINDEX_BASE + its endpoint's slot: user space asks for that number when it makes the
@@ -74,15 +75,16 @@ struct endpoint {
 	__be32 addr4;
 	struct nsbpf_addr addr6;
 	__u32 mtu;
-	__u32 pad;
-	__u64 netns_ino; /* inode of the namespace in nsfs */
+	__u32 max_connections; /* 0: a fair share */
+	__u64 netns_ino;       /* inode of the namespace in nsfs */
 	char name[NSBPF_NAME_MAX + 1];
 };
 
 _Static_assert(sizeof(struct endpoint) == 120, "shared layout");
 
 enum network_flag {
-	NETWORK_OPEN = 1 << 0, /* --isolate off: other open networks may talk to it */
+	NETWORK_OPEN = 1 << 0,      /* --isolate off: other open networks may talk to it */
+	NETWORK_FULL_CONE = 1 << 1, /* --filtering endpoint-independent: whoever knows a NAT port may send to it */
 };
 
 struct network {
@@ -95,12 +97,13 @@ struct network {
 	__be32 gateway4;
 	struct nsbpf_addr subnet6;
 	struct nsbpf_addr gateway6;
-	__u32 mtu; /* 0: the uplink's */
+	struct nsbpf_addr masquerade4; /* all zero: as the host's route has it */
+	__u32 mtu;                     /* 0: the uplink's */
 	char name[NSBPF_NAME_MAX + 1];
 	__u8 pad[4];
 };
 
-_Static_assert(sizeof(struct network) == 120, "shared layout");
+_Static_assert(sizeof(struct network) == 136, "shared layout");
 
 enum uplink_flag {
 	UPLINK_NAMED = 1 << 0,        /* by `uplink add`, and not found by its default route */
@@ -161,7 +164,8 @@ enum conn_flag {
 	CONN_DNAT = 1 << 2,
 	CONN_HAIRPIN =
 		1 << 3, /* between endpoints, through an address of the host: no packet of it comes from outside */
-	CONN_UNTIMED = 1 << 4, /* an original that waits for its timer */
+	CONN_UNTIMED = 1 << 4,  /* an original that waits for its timer */
+	CONN_FILTERED = 1 << 5, /* an original whose packets have to wait until its target has sent one */
 };
 
 /* What one direction has shown so far; the connection's state follows from both, see conn_state(). */
@@ -170,6 +174,7 @@ enum tcp_seen {
 	TCP_SEEN_ACK = 1 << 1,
 	TCP_SEEN_FIN = 1 << 2,
 	TCP_SEEN_RST = 1 << 3,
+	TCP_PEER_RST = 1 << 4, /* the other direction has: now every packet is looked at */
 };
 
 /*
@@ -185,16 +190,21 @@ struct conn {
 	__u32 seen;   /* last packet; unit: see NSBPF_CLOCK_SHIFT, wraps */
 	__u32 routed; /* when oif, nexthop and mtu were looked up; the same unit */
 	struct nsbpf_addr nexthop;
-	__u32 oif;      /* 0: no route known yet */
-	__u16 endpoint; /* whose connection it is */
-	__u16 target;   /* the endpoint that this direction's packets go to, 0 for outside */
-	__u16 mtu;      /* of the route; 0: not known */
-	__u8 flags;     /* enum conn_flag */
-	__u8 tcp;       /* enum tcp_seen */
-	__u8 pad[4];
+	__u32 oif;         /* 0: no route known yet */
+	__u16 endpoint;    /* whose connection it is */
+	__u16 target;      /* the endpoint that this direction's packets go to, 0 for outside */
+	__u16 mtu;         /* of the route; 0: not known */
+	__u8 flags;        /* enum conn_flag */
+	__u8 tcp;          /* enum tcp_seen */
+	__u8 source_ports; /* original only: 1 + the port table whose NAT port xlat.sport is; 0: it is no binding's */
+	__u8 target_ports; /* original only: the same of the key's dport, where a binding led to the endpoint */
+	__u8 scale;        /* TCP: shift of this direction's windows, as its SYN had it */
+	__u8 pad;
+	__u32 acked; /* TCP: the highest acknowledgement of this direction, host order */
+	__u32 edge;  /* TCP: the first sequence number behind the window that it has offered */
 };
 
-_Static_assert(sizeof(struct conn) == 112, "shared layout");
+_Static_assert(sizeof(struct conn) == 120, "shared layout");
 
 /* The unit of conn.seen: 2^20 ns, so near a millisecond that a shift does for the division. */
 #define NSBPF_CLOCK_SHIFT 20
@@ -211,6 +221,13 @@ enum conn_state {
 	CONN_STATES,
 };
 
+/* settings.timeouts: those of connections, by enum conn_state, and some more. */
+enum timeout {
+	TIMEOUT_FRAGMENT = CONN_STATES, /* how long a datagram's first fragment is remembered, and a later one held */
+	TIMEOUT_PORT,                   /* how long a freed NAT port rests */
+	TIMEOUTS,
+};
+
 /* settings.features: what this kernel has beyond the floor */
 enum feature {
 	FEATURE_TCX = 1 << 0,            /* BPF links at tc, Linux 6.6 */
@@ -224,17 +241,24 @@ struct port_range {
 	__u16 last;
 };
 
+/* settings.flags */
+enum setting_flag {
+	SETTING_NO_INBOUND_REFRESH = 1 << 0, /* what comes from outside does not keep a connection (RFC 4787 REQ-6) */
+};
+
 /* The one entry of `settings`: what may change while the programs run. */
 struct settings {
 	__u32 abi; /* NSBPF_ABI of whoever loaded the programs */
 	__u32 features;
 	__u32 mappings;                 /* NSBPF_MAPPINGS_HALF | count */
 	struct port_range nat_ports[2]; /* where masquerade takes its ports: below and above ip_local_port_range */
-	__u32 timeouts[CONN_STATES];    /* seconds */
+	__u32 timeouts[TIMEOUTS];       /* seconds */
+	__u32 second;                   /* of the timeouts, in clock units: NSBPF_CLOCK_HZ, but for tests in a hurry */
 	__u32 default_uplink; /* ifindex; where packets go while the FIB can't be asked, see route_fallback() */
+	__u32 flags;          /* enum setting_flag */
 };
 
-_Static_assert(sizeof(struct settings) == 52, "shared layout");
+_Static_assert(sizeof(struct settings) == 68, "shared layout");
 
 /* Per CPU, by endpoint. "rx" is what the namespace received, "tx" what it sent. */
 struct endpoint_stats {
@@ -246,6 +270,72 @@ struct endpoint_stats {
 };
 
 _Static_assert(sizeof(struct endpoint_stats) == 40, "shared layout");
+
+/* By endpoint, slot 0: all together. What it holds now of what there is only so much of; changed by atomic additions.
+ */
+struct usage {
+	__u32 connections;
+	__u32 ports; /* NAT ports of all protocols and addresses */
+};
+
+_Static_assert(sizeof(struct usage) == 8, "shared layout");
+
+/* The one entry of `pressure`: `openings` is a ring of `opened` connections, of which `examined` were looked at to find
+ * one that may give way. All wrap. */
+struct pressure {
+	__u32 opened;
+	__u32 examined;
+	__u64 gave_way; /* unanswered and closed connections that ended early, for lack of room */
+	__u64 overlaps; /* connections that had to share a NAT port, as none was free */
+	__u32 held;     /* fragments held so far: the next slot of the pool */
+	__u32 pad;
+};
+
+_Static_assert(sizeof(struct pressure) == 32, "shared layout");
+
+/* Protocols that have NAT ports; the "port" of an ICMP query is its identifier. */
+enum nat_proto {
+	NAT_TCP,
+	NAT_UDP,
+	NAT_ICMP,
+	NAT_PROTOS,
+};
+
+enum nat_address_state {
+	NAT_ADDRESS_FREE,
+	NAT_ADDRESS_READY,
+};
+
+/* An address that NAT ports belong to; its port table is part of `nat_ports`. */
+struct nat_address {
+	struct nsbpf_addr addr;
+	__u32 state;             /* enum nat_address_state */
+	__u32 bound[NAT_PROTOS]; /* ports that have a binding */
+};
+
+_Static_assert(sizeof(struct nat_address) == 32, "shared layout");
+
+/*
+ * A NAT port, one word of `nat_ports` at ((address's index * NAT_PROTOS + proto) << 16) + port, that changes by compare
+ * and exchange: whose it is, and by how many connections. Without any it rests, from `freed` on, and so it is 0 only
+ * before its first use.
+ */
+#define NAT_PORT_SHIFT 0      /* 16 bits: the endpoint's own port, host order */
+#define NAT_ENDPOINT_SHIFT 16 /* 16 bits: the endpoint's slot */
+#define NAT_USERS_SHIFT 32    /* 16 bits: connections */
+#define NAT_FREED_SHIFT 48    /* 16 bits: when the last one ended, clock units >> NAT_CLOCK_SHIFT, wraps */
+#define NAT_CLOCK_SHIFT 6
+
+/* A NAT binding whose NAT port is not the endpoint's own port: key and value of `bindings`. */
+struct binding_key {
+	__u8 address; /* index of its nat_address */
+	__u8 proto;   /* enum nat_proto */
+	__u16 endpoint;
+	__u16 port; /* the endpoint's, host order */
+	__u16 pad;
+};
+
+_Static_assert(sizeof(struct binding_key) == 8, "shared layout");
 
 /* A non-first fragment has no ports: its first fragment leaves them here. */
 struct fragment_key {
@@ -264,8 +354,35 @@ struct fragment_ports {
 	__u32 seen; /* unit: see NSBPF_CLOCK_SHIFT */
 };
 
-/* How long the first fragment is remembered, seconds (RFC 4787 REQ-14 leaves it open; Linux reassembles for 30 s). */
-#define NSBPF_FRAGMENT_LIFETIME 30
+/* Fragments that came before their first one are held in a pool, for all datagrams together. */
+#define NSBPF_HELD_FRAGMENTS 256 /* slots of the pool; the oldest is used again */
+#define NSBPF_HELD_OF_ONE 48     /* of one datagram: 64 KiB are 45 of 1500 bytes */
+#define NSBPF_HELD_SIZE 9216     /* bytes of frame; larger ones are not held */
+
+struct held_fragment {
+	struct fragment_key datagram; /* whose it is now */
+	__u32 length;                 /* of the frame; 0: nothing is held here */
+	__u32 seen;                   /* unit: see NSBPF_CLOCK_SHIFT */
+	__u8 frame[NSBPF_HELD_SIZE];
+};
+
+_Static_assert(sizeof(struct held_fragment) == 9264, "shared layout");
+
+/* Which slots of the pool a datagram has. */
+struct held_datagram {
+	__u32 count;
+	__u16 slots[NSBPF_HELD_OF_ONE];
+};
+
+_Static_assert(sizeof(struct held_datagram) == 100, "shared layout");
+
+/* How many ICMP errors may be sent: a token bucket, as the kernel's (inet_peer_xrlim_allow, icmp_global_allow). */
+struct icmp_rate {
+	__u32 refilled; /* unit: see NSBPF_CLOCK_SHIFT */
+	__u32 tokens;   /* in clock units as well: a second's worth buys one message, or 1000 of all together */
+};
+
+_Static_assert(sizeof(struct icmp_rate) == 8, "shared layout");
 
 /* What a host socket asked for, and where the hooks sent it instead. */
 #define NSBPF_SOCKET_PEERS 4 /* an unconnected UDP socket may talk to several exposed ports at once */

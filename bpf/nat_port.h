@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * NAT bindings: an endpoint's port keeps its NAT port for as long as a connection uses it, whatever the destination
+ * (RFC 4787 REQ-1, RFC 5382 REQ-1). Each NAT port is one word that says whose it is and how many connections use it, so
+ * that compare and exchange decides between CPUs; `bindings` leads from the endpoint's port to it where the two differ.
+ */
+#ifndef NSBPF_BPF_NAT_PORT_H
+#define NSBPF_BPF_NAT_PORT_H
+
+#define PORT_RETRIES 8 /* more CPUs than that at one port within nanoseconds: then it counts as taken */
+#define PORT_USERS_MAX 0xffff
+
+static __always_inline void usage_add(__u32 endpoint, int connections, int ports)
+{
+	struct usage *u = bpf_map_lookup_elem(&usage, &endpoint);
+	__u32 all = 0;
+	struct usage *total = bpf_map_lookup_elem(&usage, &all);
+
+	if (!u || !total)
+		return;
+	if (connections) {
+		__sync_fetch_and_add(&u->connections, connections);
+		__sync_fetch_and_add(&total->connections, connections);
+	}
+	if (ports) {
+		__sync_fetch_and_add(&u->ports, ports);
+		__sync_fetch_and_add(&total->ports, ports);
+	}
+}
+
+static __always_inline enum nat_proto nat_proto(__u8 proto)
+{
+	return proto == IPPROTO_TCP ? NAT_TCP : proto == IPPROTO_UDP ? NAT_UDP : NAT_ICMP;
+}
+
+static __always_inline struct nat_addresses *nat_addresses_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&nat_addresses, &zero);
+}
+
+/*
+ * 1 + the index of the address's port table, 0 if it has none. With `make` it gets one, unless all are in use by
+ * others: a table that nobody has used yet, else one whose last binding has ended.
+ */
+__noinline __u32 port_table(const struct nsbpf_addr *addr, bool make)
+{
+	struct nat_addresses *all = nat_addresses_get();
+	__u32 found = 0, unused = 0, idle = 0;
+	struct nsbpf_addr wanted;
+
+	if (!all || !addr)
+		return 0;
+	wanted = *addr;
+	bpf_spin_lock(&all->lock);
+	for (__u32 i = 0; i < NSBPF_MAX_NAT_ADDRESSES; i++) {
+		struct nat_address *a = &all->list[i];
+
+		if (a->state == NAT_ADDRESS_FREE) {
+			if (!unused)
+				unused = i + 1;
+		} else if (addr_equal(&a->addr, &wanted)) {
+			found = i + 1;
+		} else if (!idle && !a->bound[NAT_TCP] && !a->bound[NAT_UDP] && !a->bound[NAT_ICMP]) {
+			idle = i + 1;
+		}
+	}
+	if (!found && make) {
+		found = unused ? unused : idle;
+		if (found && found <= NSBPF_MAX_NAT_ADDRESSES) {
+			all->list[found - 1].addr = wanted;
+			all->list[found - 1].state = NAT_ADDRESS_READY;
+		}
+	}
+	bpf_spin_unlock(&all->lock);
+	return found;
+}
+
+static __always_inline __u64 *nat_port(__u32 table, __u8 proto, __u16 port)
+{
+	__u32 index = (((table - 1) * NAT_PROTOS + nat_proto(proto)) << 16) + port;
+
+	return bpf_map_lookup_elem(&nat_ports, &index);
+}
+
+/* How many of the ports that any binding may get are bound. Those below 1024 are not among them. */
+static __always_inline __u32 *ports_bound(__u32 table, __u8 proto)
+{
+	struct nat_addresses *all = nat_addresses_get();
+	__u32 index = table - 1;
+
+	if (!all || index >= NSBPF_MAX_NAT_ADDRESSES)
+		return NULL;
+	return &all->list[index].bound[nat_proto(proto)];
+}
+
+static __always_inline void ports_bound_add(__u32 table, __u8 proto, __u16 port, int change)
+{
+	__u32 *bound = ports_bound(table, proto);
+
+	if (bound && (port >= 1024 || proto == IPPROTO_ICMP))
+		__sync_fetch_and_add(bound, change);
+}
+
+static __always_inline __u32 port_owner(__u32 endpoint, __u16 port)
+{
+	return endpoint << NAT_ENDPOINT_SHIFT | port;
+}
+
+static __always_inline __u32 port_users(__u64 word)
+{
+	return word >> NAT_USERS_SHIFT & PORT_USERS_MAX;
+}
+
+/* Is it nobody's, and has it been for long enough? */
+static __always_inline bool port_has_rested(__u64 word)
+{
+	__u16 age = (__u16)(clock_now() >> NAT_CLOCK_SHIFT) - (__u16)(word >> NAT_FREED_SHIFT);
+
+	return !word || (!port_users(word) && age >= timeout(TIMEOUT_PORT) >> NAT_CLOCK_SHIFT);
+}
+
+/* One connection more for a port that is its owner's already. False: it is not, or not any more. */
+__noinline int port_take(__u32 table, __u32 proto, __u32 port, __u32 owner)
+{
+	__u64 *word = nat_port(table, proto, port);
+
+	if (!word)
+		return false;
+	for (int i = 0; i < PORT_RETRIES; i++) {
+		__u64 old = *(volatile __u64 *)word;
+
+		if ((__u32)old != owner || !port_users(old) || port_users(old) == PORT_USERS_MAX)
+			return false;
+		if (__sync_val_compare_and_swap(word, old, old + (1ULL << NAT_USERS_SHIFT)) == old)
+			return true;
+	}
+	return false;
+}
+
+/* The first connection for a port that nobody uses; `old` is its word as it was looked at. */
+static __always_inline bool port_claim(__u64 *word, __u64 old, __u32 owner)
+{
+	__u64 claimed = owner | 1ULL << NAT_USERS_SHIFT;
+
+	return __sync_val_compare_and_swap(word, old, claimed) == old;
+}
+
+/* The port's last connection has ended: it is not to be found any more. */
+static __always_inline void binding_forget(__u32 table, __u8 proto, __u16 port, const __u64 *word, __u32 owner)
+{
+	struct binding_key key = {
+		.address = table - 1, .proto = nat_proto(proto), .endpoint = owner >> NAT_ENDPOINT_SHIFT, .port = owner
+	};
+	__u32 value = port;
+
+	if (key.port == port)
+		return;
+	bpf_map_delete_elem(&bindings, &key);
+	/* Its owner may have begun to use it again just now. */
+	if ((__u32) * (volatile __u64 *)word == owner && port_users(*(volatile __u64 *)word))
+		bpf_map_update_elem(&bindings, &key, &value, BPF_NOEXIST);
+}
+
+/* A connection ends that had a share in a NAT port. `table` 0: it had none. `port` in host order. */
+__noinline int port_release(__u32 table, __u32 proto, __u32 port)
+{
+	__u64 *word, old, freed;
+
+	if (!table)
+		return 0;
+	word = nat_port(table, proto, port);
+	if (!word || !port_users(*word))
+		return 0;
+	old = __sync_fetch_and_add(word, -(1ULL << NAT_USERS_SHIFT));
+	if (port_users(old) != 1)
+		return 0;
+	freed = (__u32)old | (__u64)(clock_now() >> NAT_CLOCK_SHIFT) << NAT_FREED_SHIFT;
+	__sync_val_compare_and_swap(word, old - (1ULL << NAT_USERS_SHIFT), freed);
+	ports_bound_add(table, proto, port, -1);
+	usage_add((__u32)old >> NAT_ENDPOINT_SHIFT, 0, -1);
+	binding_forget(table, proto, port, word, old);
+	return 0;
+}
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * When room runs out: an endpoint's share of the table, and who gives way. Assured connections never do; unanswered and
+ * closed ones do, the oldest first, and an endpoint's own before those of others, unless the other one has more.
+ */
+#ifndef NSBPF_BPF_PRESSURE_H
+#define NSBPF_BPF_PRESSURE_H
+
+/*
+ * Without a limit of its own an endpoint may hold so many times what is still free: a flood ends at 8/9 of the table,
+ * two at 8/17 each, and whoever comes next always finds room (the dynamic threshold of shared packet buffers).
+ */
+#define FAIR_SHARE 8
+#define GIVE_WAY_STEPS 128
+
+struct give_way {
+	__u32 endpoint; /* that wants room */
+	bool own_only;
+	bool done;
+};
+
+/* Has it been answered, and is it not closed? */
+static __always_inline bool conn_is_assured(__u8 proto, const struct conn *c, const struct conn *reply)
+{
+	enum conn_state state = conn_state(proto, c->tcp, reply->tcp);
+
+	if (proto == IPPROTO_TCP)
+		return state == CONN_TCP_ESTABLISHED || state == CONN_TCP_FIN;
+	return reply->packets;
+}
+
+static __always_inline __u32 connections_of(__u32 endpoint)
+{
+	struct usage *u = bpf_map_lookup_elem(&usage, &endpoint);
+
+	return u ? u->connections : 0;
+}
+
+static __always_inline bool must_give_way(const struct give_way *g, __u32 endpoint)
+{
+	if (endpoint == g->endpoint)
+		return true;
+	return !g->own_only && connections_of(endpoint) > connections_of(g->endpoint);
+}
+
+static long give_way_step(__attribute__((unused)) __u32 step, struct give_way *g)
+{
+	struct pressure *pr = pressure_get();
+	struct conn *c, *reply;
+	struct tuple *opening, key;
+	__u32 place;
+
+	if (!pr)
+		return 1;
+	place = *(volatile __u32 *)&pr->examined;
+	if (pr->opened - place > NSBPF_MAX_CONNECTIONS) { /* the ring has gone round: those are overwritten */
+		__sync_val_compare_and_swap(&pr->examined, place, pr->opened - NSBPF_MAX_CONNECTIONS);
+		return 0;
+	}
+	if (place == pr->opened)
+		return 1;
+	if (__sync_val_compare_and_swap(&pr->examined, place, place + 1) != place)
+		return 0;
+	place %= NSBPF_MAX_CONNECTIONS;
+	opening = bpf_map_lookup_elem(&openings, &place);
+	if (!opening)
+		return 1;
+	key = *opening;
+	c = conn_lookup(&key);
+	if (!c || !(c->flags & CONN_ORIGINAL))
+		return 0;
+	reply = conn_other_direction(c);
+	if (reply && conn_is_assured(key.proto, c, reply))
+		return 0; /* it comes again when it closes */
+	if (!must_give_way(g, c->endpoint)) {
+		conn_may_give_way(&key);
+		return 0;
+	}
+	if (conn_end(&key))
+		return 0;
+	__sync_fetch_and_add(&pr->gave_way, 1);
+	g->done = true;
+	return 1;
+}
+
+/* May this endpoint have one connection more? What must not even leave may not open one, either. */
+__noinline int conn_admit(struct packet *p, __u32 endpoint)
+{
+	struct give_way g = { .endpoint = endpoint };
+	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &endpoint);
+	__u32 used = connections_of(endpoint), all = connections_of(0);
+	__u32 free = all < NSBPF_MAX_CONNECTIONS ? NSBPF_MAX_CONNECTIONS - all : 0;
+	__u32 limit;
+
+	if (!p)
+		return VERDICT_DROP;
+	if (!ep)
+		return drop(p, DROP_NO_ENDPOINT);
+	if (p->ttl <= 1)
+		return drop(p, DROP_TTL);
+	limit = ep->max_connections ? ep->max_connections : FAIR_SHARE * free;
+	if (free && used < limit)
+		return VERDICT_CONTINUE;
+	g.own_only = ep->max_connections && used >= limit;
+	bpf_loop(GIVE_WAY_STEPS, give_way_step, &g, 0);
+	if (g.done)
+		return VERDICT_CONTINUE;
+	return drop(p, free ? DROP_QUOTA : DROP_TABLE_FULL);
+}
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * TCP states. Each direction notes in its own entry what it has shown; the state follows from both, see conn_state().
+ * Sequence numbers are looked at for one question only: is this RST the peer's, or somebody's guess?
+ */
+#ifndef NSBPF_BPF_TCP_H
+#define NSBPF_BPF_TCP_H
+
+#define TCP_OPTION_END 0
+#define TCP_OPTION_NOP 1
+#define TCP_OPTION_WINDOW_SCALE 3
+#define TCP_OPTIONS_MAX 40
+#define TCP_SCALE_MAX 14 /* RFC 7323 2.3 */
+
+static __always_inline bool tcp_after(__u32 a, __u32 b)
+{
+	return (__s32)(a - b) > 0;
+}
+
+/* The shift of the windows to come, by a SYN's options (RFC 7323 2.2); 0 without. */
+static __noinline __u8 tcp_window_scale(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 at = p->l4 + sizeof(struct tcphdr), end = p->l4 + p->l4_length;
+	__u8 option[3];
+
+	for (int i = 0; i < TCP_OPTIONS_MAX && at < end; i++) {
+		__builtin_memset(option, 0, sizeof(option));
+		if (bpf_skb_load_bytes(skb, at, option, at + 3 <= end ? 3 : 1) || option[0] == TCP_OPTION_END)
+			return 0;
+		if (option[0] == TCP_OPTION_WINDOW_SCALE)
+			return option[2] < TCP_SCALE_MAX ? option[2] : TCP_SCALE_MAX;
+		if (option[0] != TCP_OPTION_NOP && option[1] < 2)
+			return 0;
+		at += option[0] == TCP_OPTION_NOP ? 1 : option[1];
+	}
+	return 0;
+}
+
+/*
+ * RFC 5961 3.2, seen from the way: a RST ends the connection only inside the window that its receiver has offered.
+ * Before the receiver has acknowledged anything, the answer to its SYN, there is no window to tell.
+ */
+static __always_inline bool tcp_reset_counts(const struct tcphdr *tcp, const struct conn *receiver)
+{
+	__u32 seq = bpf_ntohl(tcp->seq);
+
+	return !(receiver->tcp & TCP_SEEN_ACK) || (!tcp_after(receiver->acked, seq) && !tcp_after(seq, receiver->edge));
+}
+
+/* A closed connection's tuple may be used again at once: the entry and its NAT stay, its state starts anew. */
+static __always_inline bool tcp_reopens(const struct packet *p, const struct conn *c, enum conn_state state)
+{
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && c->flags & CONN_ORIGINAL &&
+	       (state == CONN_TCP_CLOSING || state == CONN_TCP_RESET);
+}
+
+/* RFC 7857 2.2: data takes a reset back; and whoever still talks was not the one that sent it. */
+static __always_inline bool tcp_revives(const struct packet *p, const struct conn *c)
+{
+	return c->tcp & TCP_SEEN_RST || p->length > p->l4 - ETH_HLEN + p->l4_length;
+}
+
+static __always_inline __u8 tcp_seen(const struct packet *p)
+{
+	return (p->tcp_flags & TCP_SYN ? TCP_SEEN_SYN : 0) | (p->tcp_flags & TCP_ACK ? TCP_SEEN_ACK : 0) |
+	       (p->tcp_flags & TCP_FIN ? TCP_SEEN_FIN : 0);
+}
+
+/* What of this direction's windows has to be known before the first of them counts. */
+static __always_inline void tcp_window_begin(struct __sk_buff *skb, const struct packet *p, const struct tcphdr *tcp,
+					     struct conn *c)
+{
+	__u32 ack = bpf_ntohl(tcp->ack_seq), window = bpf_ntohs(tcp->window);
+
+	if (p->tcp_flags & TCP_ACK && !(c->tcp & TCP_SEEN_ACK)) {
+		c->acked = ack;
+		c->edge = ack + window; /* a SYN's is never scaled, and one packet later there is another */
+	}
+	if (p->tcp_flags & TCP_SYN)
+		c->scale = tcp_window_scale(skb, p);
+	else if (!(c->tcp & TCP_SEEN_SYN))
+		c->scale = TCP_SCALE_MAX; /* adopted: nobody knows */
+}
+
+static __always_inline void tcp_show(struct packet *p, struct conn *c, struct conn *other, bool reset)
+{
+	if (reset) {
+		c->tcp |= TCP_SEEN_RST;
+		other->tcp |= TCP_PEER_RST;
+		return;
+	}
+	if (c->tcp & (TCP_SEEN_RST | TCP_PEER_RST) && tcp_revives(p, c)) {
+		c->tcp &= ~(TCP_SEEN_RST | TCP_PEER_RST);
+		other->tcp &= ~(TCP_SEEN_RST | TCP_PEER_RST);
+	}
+	c->tcp |= tcp_seen(p);
+}
+
+static __noinline int tcp_transition(struct __sk_buff *skb, struct packet *p, struct conn *c)
+{
+	struct conn *other = conn_other_direction(c);
+	struct tcphdr *tcp = packet_l4(skb, p);
+	bool reset = p->tcp_flags & TCP_RST;
+	enum conn_state before, after;
+	struct tuple key;
+
+	if (!other || (void *)(tcp + 1) > packet_end(skb))
+		return 0;
+	if (reset && !tcp_reset_counts(tcp, other))
+		return 0;
+	before = conn_state(IPPROTO_TCP, c->tcp, other->tcp);
+	if (tcp_reopens(p, c, before))
+		c->tcp = other->tcp = 0;
+	if (!reset)
+		tcp_window_begin(skb, p, tcp, c);
+	tcp_show(p, c, other, reset);
+	after = conn_state(IPPROTO_TCP, c->tcp, other->tcp);
+
+	/* The timer may be set for hours: a state that ends sooner has to say so. Others wait for it to look again. */
+	if (after == before || (after != CONN_TCP_CLOSING && after != CONN_TCP_RESET && after != CONN_TCP_SYN))
+		return 0;
+	conn_arm(c->flags & CONN_ORIGINAL ? c : other, timeout(after));
+	if (c->flags & CONN_ORIGINAL)
+		key = p->tuple;
+	else
+		tuple_reverse(&c->xlat, &key);
+	conn_may_give_way(&key);
+	return 0;
+}
+
+/* Established traffic has nothing to tell but its window: only what may change the state goes on to tcp_transition().
+ */
+static __always_inline void tcp_track(struct __sk_buff *skb, struct packet *p, struct conn *c)
+{
+	struct tcphdr *tcp = packet_l4(skb, p);
+	__u32 ack, edge;
+
+	if (p->tuple.proto != IPPROTO_TCP || p->kind != L4_PORTS)
+		return;
+	if ((p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) || !(c->tcp & TCP_SEEN_ACK) ||
+	    (c->tcp & (TCP_SEEN_RST | TCP_PEER_RST)))
+		tcp_transition(skb, p, c);
+	tcp = packet_l4(skb, p);
+	if ((void *)(tcp + 1) > packet_end(skb) || (p->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) != TCP_ACK)
+		return;
+	ack = bpf_ntohl(tcp->ack_seq);
+	edge = ack + ((__u32)bpf_ntohs(tcp->window) << (c->scale & 15));
+	if (tcp_after(ack, c->acked))
+		c->acked = ack;
+	if (tcp_after(edge, c->edge))
+		c->edge = edge;
+}
+
+#endif
