@@ -44,7 +44,7 @@ static __always_inline bool fragment_store(struct __sk_buff *skb, const struct f
 	struct held_fragment *held;
 	__u32 length = skb->len, slot, place;
 
-	if (!pr || length < ETH_HLEN || length > NSBPF_HELD_SIZE)
+	if (!pr)
 		return false;
 	d = bpf_map_lookup_elem(&held_datagrams, key);
 	if (!d) {
@@ -58,7 +58,7 @@ static __always_inline bool fragment_store(struct __sk_buff *skb, const struct f
 	if (!held)
 		return false;
 	held->length = 0; /* whose it was, it is gone */
-	if (bpf_skb_load_bytes(skb, 0, held->frame, length))
+	if (!length_is_within(&length, ETH_HLEN, NSBPF_HELD_SIZE) || bpf_skb_load_bytes(skb, 0, held->frame, length))
 		return false;
 	held->datagram = *key;
 	held->seen = clock_now();
@@ -107,11 +107,11 @@ static long fragment_release_step(__u32 step, struct fragment_round *r)
 	if (!held)
 		return 0;
 	length = held->length;
-	if (length < ETH_HLEN || length > NSBPF_HELD_SIZE || !fragment_keys_equal(&held->datagram, &r->key) ||
-	    clock_now() - held->seen >= timeout(TIMEOUT_FRAGMENT))
+	if (!fragment_keys_equal(&held->datagram, &r->key) || clock_now() - held->seen >= timeout(TIMEOUT_FRAGMENT))
 		return 0;
 	held->length = 0;
-	if (bpf_skb_change_tail(r->skb, length, 0) || bpf_skb_store_bytes(r->skb, 0, held->frame, length, 0))
+	if (!length_is_within(&length, ETH_HLEN, NSBPF_HELD_SIZE) || bpf_skb_change_tail(r->skb, length, 0) ||
+	    bpf_skb_store_bytes(r->skb, 0, held->frame, length, 0))
 		return 0;
 	bpf_clone_redirect(r->skb, r->skb->ifindex, BPF_F_INGRESS);
 	return 0;

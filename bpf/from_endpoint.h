@@ -215,6 +215,8 @@ static __always_inline enum verdict from_endpoint_ipv4(struct __sk_buff *skb, st
 		return from_endpoint_icmp(skb, p, ep->network);
 	if (p->kind != L4_FRAGMENT || fragment_resolve(p))
 		c = conn_lookup(&p->tuple);
+	else if (is_hosts_datagram(p))
+		return VERDICT_PASS;
 	if (c && route_is_old(c)) {
 		v = conn_route(skb, p, ep->network);
 		if (v == VERDICT_DROP)
@@ -226,6 +228,8 @@ static __always_inline enum verdict from_endpoint_ipv4(struct __sk_buff *skb, st
 		v = from_endpoint_new(skb, p, ep->network);
 		if (v == VERDICT_OPEN)
 			v = conn_open(skb, p);
+		if (v == VERDICT_PASS && p->first_fragment)
+			fragment_is_the_hosts(p);
 		if (v != VERDICT_CONTINUE)
 			return v;
 		c = conn_lookup(&p->tuple);

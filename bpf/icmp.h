@@ -36,21 +36,17 @@ static __noinline __u16 skb_sum(struct __sk_buff *skb, __u32 offset, __u32 lengt
 	__u8 *bytes = bpf_map_lookup_elem(&sum_bytes, &zero);
 	__s64 sum = 0;
 
-	if (!bytes || length > SUM_MAX)
-		return 0;
-	/* Together with the check above it would be one on a copy, of which Linux 6.1 learns nothing. */
-	asm volatile("" : "+r"(length));
-	if (!length || bpf_skb_load_bytes(skb, offset, bytes, length))
+	if (!bytes || !length_is_within(&length, 1, SUM_MAX) || bpf_skb_load_bytes(skb, offset, bytes, length))
 		return 0;
 	/* The helper sums words of 4 bytes. */
 	for (int i = 0; i < 3; i++)
 		bytes[length + i] = 0;
 	left = (length + 3) & ~3;
-	for (int i = 0; i < SUM_MAX / SUM_CHUNK; i++) {
+	for (int i = 0; i < SUM_MAX / SUM_CHUNK && left; i++) {
 		n = left < SUM_CHUNK ? left : SUM_CHUNK;
-		if (n)
-			sum = bpf_csum_diff(NULL, 0, (__be32 *)(bytes + i * SUM_CHUNK), n, sum);
 		left -= n;
+		if (length_is_within(&n, 1, SUM_CHUNK))
+			sum = bpf_csum_diff(NULL, 0, (__be32 *)(bytes + i * SUM_CHUNK), n, sum);
 	}
 	return csum_fold16((__u32)sum);
 }

@@ -153,7 +153,11 @@ __noinline int icmp_answer(struct __sk_buff *skb, struct packet *p)
 	if (!p)
 		return TC_ACT_SHOT;
 	a = answer_for(p);
-	if (!a.made || !may_be_answered(p) || !answer_allowed(p, &a))
+	if (!a.made || !may_be_answered(p))
+		return TC_ACT_SHOT;
+	if (!slot && a.code == ICMP_PKT_FILTERED)
+		return TC_ACT_SHOT; /* the outside need not know how full we are, nor whoever a flood claims to be */
+	if (!answer_allowed(p, &a))
 		return TC_ACT_SHOT;
 	source = addr_get4(&p->tuple.daddr);
 	if (slot) {

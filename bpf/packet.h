@@ -80,6 +80,20 @@ static __always_inline void *packet_l4(struct __sk_buff *skb, const struct packe
 	return packet_data(skb) + (p->l4 & 0x7f);
 }
 
+/*
+ * Is it within these bounds? Asked so that Linux 6.1's verifier learns the answer as well: one comparison at a time,
+ * each with a constant, and of the very register that goes on to be used. The compiler would make one check of both, on
+ * a copy.
+ */
+static __always_inline bool length_is_within(__u32 *length, __u32 least, __u32 most)
+{
+	asm volatile("" : "+r"(*length));
+	if (*length > most)
+		return false;
+	asm volatile("" : "+r"(*length));
+	return *length >= least;
+}
+
 /* Does this packet carry an L4 header whose ports and checksum have to follow a rewrite? */
 static __always_inline bool packet_has_l4(const struct packet *p)
 {
