@@ -57,6 +57,7 @@ static __noinline bool route_is_missing(struct __sk_buff *skb, struct packet *p,
 		return false;
 	addr_set4(&w->key.saddr, 0);
 	addr_set4(&w->key.daddr, 0);
+	w->route.local = false;
 	missing = route_ask(skb, p, &w->key, &w->route) == VERDICT_CONTINUE && w->route.local;
 	w->route.local = true;
 	return missing;
