@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Addresses, prefixes, MACs, numbers and names: text to numbers and back. */
+/* Addresses, prefixes, MACs, numbers, times and names: text to numbers and back. */
 #include "addr.h"
 
 #include <arpa/inet.h>
@@ -193,6 +193,33 @@ int number_parse(const char *text, unsigned long min, unsigned long max, unsigne
 	if (value < min || value > max)
 		return -EINVAL;
 	*number = value;
+	return 0;
+}
+
+int duration_parse(const char *text, unsigned long min, unsigned long max, unsigned long *seconds)
+{
+	static const struct {
+		char letter;
+		unsigned long seconds;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 60 * 60 }, { 'd', 24 * 60 * 60 } };
+	size_t len = strlen(text);
+	unsigned long unit = 1, number;
+	char digits[24];
+
+	for (size_t i = 0; len && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (text[len - 1] == units[i].letter) {
+			unit = units[i].seconds;
+			len--;
+			break;
+		}
+	}
+	if (len >= sizeof(digits))
+		return -EINVAL;
+	memcpy(digits, text, len);
+	digits[len] = '\0';
+	if (number_parse(digits, 0, max / unit, &number) || number * unit < min)
+		return -EINVAL;
+	*seconds = number * unit;
 	return 0;
 }
 

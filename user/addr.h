@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Addresses, prefixes, MACs and port specifications: text to numbers and back. All strict, none prints. */
+/* Addresses, prefixes, MACs, times and port specifications: text to numbers and back. All strict, none prints. */
 #ifndef NSBPF_ADDR_H
 #define NSBPF_ADDR_H
 
@@ -45,6 +45,9 @@ const char *mac_format(const unsigned char mac[6], char text[MAC_TEXT]);
 
 /* A decimal number from min to max with nothing before or behind it: 0, or -EINVAL. */
 int number_parse(const char *text, unsigned long min, unsigned long max, unsigned long *number);
+
+/* The same for seconds, with s, m, h or d behind the number or nothing: "240", "4m". */
+int duration_parse(const char *text, unsigned long min, unsigned long max, unsigned long *seconds);
 
 /* 0, or -EINVAL. A name is 1 to NSBPF_NAME_MAX bytes of [A-Za-z0-9_.-], and neither "." nor ".." nor begins with '-'.
  */

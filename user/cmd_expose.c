@@ -39,10 +39,11 @@ static int parse_words(int argc, char **argv, struct port_spec *spec)
 }
 
 /* The host's own sockets find exposed ports by way of hooks in cgroup2. */
-static void warn_without_hooks(const struct host *host)
+static const char *warning_without_hooks(const struct host *host)
 {
-	if (!json_output && !(host->settings->features & FEATURE_HOST_SOCKETS))
-		printf("this host itself cannot reach it by its own addresses: no cgroup2 is mounted\n");
+	if (host->settings->features & FEATURE_HOST_SOCKETS)
+		return NULL;
+	return "this host itself cannot reach it by its own addresses: no cgroup2 is mounted";
 }
 
 int cmd_expose(int argc, char **argv)
@@ -50,6 +51,7 @@ int cmd_expose(int argc, char **argv)
 	_cleanup_free_ const char **from = NULL;
 	const struct option_spec options[] = { { .name = "from", .list = &from }, { .name = NULL } };
 	struct cidr sources[NSBPF_MAX_SOURCES];
+	const char *warning = NULL;
 	struct port_spec spec;
 	unsigned int nsources;
 	struct error err;
@@ -65,11 +67,11 @@ int cmd_expose(int argc, char **argv)
 	if (!ret)
 		ret = host_start(&host, &err) ? -1 : mapping_add(&host, argv[1], &spec, sources, nsources, &err);
 	if (ret > 0)
-		warn_without_hooks(&host);
+		warning = warning_without_hooks(&host);
 	host_finish(&host, ret < 0);
 	if (ret < 0)
 		return report(&err);
-	return report_done(ret);
+	return report_change(ret, warning);
 }
 
 int cmd_unexpose(int argc, char **argv)

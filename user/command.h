@@ -13,7 +13,7 @@ struct command {
 	/* argv[0] is the verb. Returns the exit code. */
 	int (*run)(int argc, char **argv);
 	const char *arguments; /* for the usage line */
-	const char *help;      /* one line, and more for `help VERB` */
+	const char *help;      /* one line */
 };
 
 extern bool json_output; /* -j, --json */
@@ -22,8 +22,10 @@ extern bool json_output; /* -j, --json */
 int report(const struct error *err);
 /* The same for words that make no sense; always EXIT_USAGE. */
 __attribute__((format(printf, 1, 2))) int report_usage(const char *fmt, ...);
-/* A change that was made, or did not have to be made (`unchanged`): prints what there is to say, returns EXIT_DONE. */
-int report_done(bool changed);
+/* A change that was made, or did not have to be made (`unchanged`), and what the operator had better know of it, or
+ * NULL: prints what there is to say, returns EXIT_DONE. */
+int report_change(bool changed, const char *warning);
+int report_done(bool changed); /* without a warning */
 /* Prints a listing's JSON and frees it. */
 int report_json(json_t *json);
 
@@ -52,6 +54,10 @@ int cmd_unexpose(int argc, char **argv);
 int cmd_ports(int argc, char **argv);
 int cmd_network(int argc, char **argv);
 int cmd_uplink(int argc, char **argv);
+int cmd_set(int argc, char **argv);
+int cmd_get(int argc, char **argv);
+/* The names that `set` and `get` know, and what a value may be. */
+void print_settings_help(void);
 int cmd_down(int argc, char **argv);
 
 #endif

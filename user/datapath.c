@@ -14,6 +14,7 @@
 #include "cleanup.h"
 #include "netns.h"
 #include "nsbpf.skel.h"
+#include "settings.h"
 
 static const struct socket_hook {
 	const char *name;
@@ -100,7 +101,7 @@ static int pin_maps(const struct nsbpf *skel, const char *dir, struct error *err
 static int pin_programs(const struct nsbpf *skel, const char *dir, struct error *err)
 {
 	const struct bpf_program *const programs[] = { skel->progs.from_endpoint, skel->progs.to_endpoint,
-						       skel->progs.from_uplink };
+						       skel->progs.from_uplink, skel->progs.end_connection };
 
 	for (size_t i = 0; i < COUNT(programs); i++)
 		if (pin(bpf_program__fd(programs[i]), dir, "programs", bpf_program__name(programs[i]), err))
@@ -140,19 +141,10 @@ static int attach_socket_hooks(const struct nsbpf *skel, const char *dir, bool *
 
 static int write_settings(const struct nsbpf *skel, bool socket_hooks_attached, struct error *err)
 {
-	/* Idle seconds; RFC 5382 REQ-5, RFC 7857 section 2, RFC 4787 REQ-5, RFC 5508 REQ-2. */
-	struct settings settings = {
-		.abi = NSBPF_ABI,
-		.timeouts = { [CONN_TCP_SYN] = 240,
-			      [CONN_TCP_ESTABLISHED] = 7440,
-			      [CONN_TCP_FIN] = 7440,
-			      [CONN_TCP_CLOSING] = 240,
-			      [CONN_TCP_RESET] = 240,
-			      [CONN_UDP] = 300,
-			      [CONN_ICMP] = 60 },
-	};
+	struct settings settings;
 	__u32 zero = 0;
 
+	settings_init(&settings);
 	settings.features = kernel_fib_features(skel);
 	if (datapath_has_tcx(bpf_program__fd(skel->progs.from_endpoint)))
 		settings.features |= FEATURE_TCX;

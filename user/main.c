@@ -9,7 +9,9 @@ static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
 
 static const struct command commands[] = {
-	{ "add", cmd_add, "NAME [--ip ADDR] [--network NET] [--mac MAC] [--mtu N] [--dns ADDR[,ADDR]|host|none]",
+	{ "add", cmd_add,
+	  "NAME [--ip ADDR] [--network NET] [--mac MAC] [--mtu N] [--dns ADDR[,ADDR]|host|none] "
+	  "[--max-connections N|auto]",
 	  "make a namespace, or take one that exists, and attach it to a network" },
 	{ "del", cmd_del, "NAME [--keep]", "detach and remove a namespace (--keep: it stays)" },
 	{ "list", cmd_list, "", "the endpoints" },
@@ -22,10 +24,13 @@ static const struct command commands[] = {
 	  "stop that, and end the connections that came through it" },
 	{ "ports", cmd_ports, "", "what is exposed" },
 	{ "network", cmd_network,
-	  "list | add NET [--subnet CIDR] [--gateway ADDR] [--mtu N|auto] [--isolate on|off] | "
-	  "set NET [--mtu N|auto] [--isolate on|off] | del NET",
+	  "list | add NET [--subnet CIDR] [--gateway ADDR] [OPTIONS] | set NET [OPTIONS] | del NET\n"
+	  "options: [--mtu N|auto] [--isolate on|off] [--masquerade on|ADDR] "
+	  "[--filtering endpoint-independent|address-and-port-dependent]",
 	  "networks of endpoints" },
 	{ "uplink", cmd_uplink, "list | add DEV | del DEV", "the devices towards the outside" },
+	{ "set", cmd_set, "NAME VALUE|default", "change a setting of this host, at once" },
+	{ "get", cmd_get, "[NAME]", "the settings of this host" },
 	{ "down", cmd_down, "", "remove everything that nsbpf made on this host" },
 	{ "version", cmd_version, "", "which nsbpf this is" },
 	{ "help", cmd_help, "[VERB]", "this, or more about one command" },
@@ -74,6 +79,8 @@ static int cmd_help(int argc, char **argv)
 		return report_usage("no command %s (`nsbpf help` lists them)", argv[1]);
 	printf("nsbpf %s%s%s\n\n  %s\n", command->name, *command->arguments ? " " : "", command->arguments,
 	       command->help);
+	if (command->run == cmd_set || command->run == cmd_get)
+		print_settings_help();
 	return EXIT_DONE;
 }
 

@@ -35,13 +35,20 @@ int report_usage(const char *fmt, ...)
 	return report(&err);
 }
 
-int report_done(bool changed)
+int report_change(bool changed, const char *warning)
 {
 	if (json_output)
-		return report_json(json_pack("{s:b}", "changed", changed));
+		return report_json(json_pack("{s:b,s:s?}", "changed", changed, "warning", warning));
 	if (!changed)
 		puts("unchanged");
+	if (warning)
+		puts(warning);
 	return EXIT_DONE;
+}
+
+int report_done(bool changed)
+{
+	return report_change(changed, NULL);
 }
 
 int report_json(json_t *json)

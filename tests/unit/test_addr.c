@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Texts of addresses, prefixes, MACs, numbers and names. */
+/* Texts of addresses, prefixes, MACs, numbers, times and names. */
 #include <errno.h>
 #include <limits.h>
 #include <setjmp.h>
@@ -335,6 +335,55 @@ static void test_number(void **state)
 	}
 }
 
+static void test_duration(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned long min, max, seconds;
+		int ret;
+	} rows[] = {
+		{ "240", 1, 1000, 240, 0 },
+		{ "240s", 1, 1000, 240, 0 },
+		{ "4m", 1, 1000, 240, 0 },
+		{ "2h", 1, 7200, 7200, 0 },
+		{ "24d", 1, 24 * 86400, 24 * 86400, 0 },
+		{ "0", 0, 10, 0, 0 },
+		{ "0d", 0, 10, 0, 0 },
+		{ "0", 1, 10, 0, -EINVAL },
+		{ "0m", 1, 10, 0, -EINVAL },
+		{ "3h", 1, 7200, 0, -EINVAL },
+		{ "25d", 1, 24 * 86400, 0, -EINVAL },
+		{ "1m", 61, 1000, 0, -EINVAL },
+		{ "18446744073709551615", 0, ULONG_MAX, ULONG_MAX, 0 },
+		{ "18446744073709551615m", 0, ULONG_MAX, 0, -EINVAL },
+		{ "307445734561825861m", 0, ULONG_MAX, 0, -EINVAL },
+		{ "99999999999999999999999999999999s", 0, ULONG_MAX, 0, -EINVAL },
+		{ "", 0, 10, 0, -EINVAL },
+		{ "s", 0, 10, 0, -EINVAL },
+		{ "4 m", 0, 1000, 0, -EINVAL },
+		{ "4M", 0, 1000, 0, -EINVAL },
+		{ "4min", 0, 1000, 0, -EINVAL },
+		{ "4mm", 0, 1000, 0, -EINVAL },
+		{ "m4", 0, 1000, 0, -EINVAL },
+		{ "1h30m", 0, 10000, 0, -EINVAL },
+		{ "1.5m", 0, 1000, 0, -EINVAL },
+		{ "-4m", 0, 1000, 0, -EINVAL },
+		{ "+4m", 0, 1000, 0, -EINVAL },
+		{ "04m", 0, 1000, 0, -EINVAL },
+		{ "4ms", 0, 1000, 0, -EINVAL },
+		{ "4w", 0, 10000000, 0, -EINVAL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		unsigned long seconds = 77;
+
+		if (duration_parse(rows[i].text, rows[i].min, rows[i].max, &seconds) != rows[i].ret)
+			fail_msg("'%s': not %d", rows[i].text, rows[i].ret);
+		assert_int_equal(seconds, rows[i].ret ? 77 : rows[i].seconds);
+	}
+}
+
 static void test_name(void **state)
 {
 	static const char *const good[] = { "a", "ns1", "A_b-c.9", "..a", ".a", "_", "0", "a-", "...", NAME63 };
@@ -360,7 +409,7 @@ int main(void)
 		cmocka_unit_test(test_cidr_good),     cmocka_unit_test(test_cidr_bad),
 		cmocka_unit_test(test_cidr_contains), cmocka_unit_test(test_cidr_overlaps),
 		cmocka_unit_test(test_mac),           cmocka_unit_test(test_number),
-		cmocka_unit_test(test_name),
+		cmocka_unit_test(test_duration),      cmocka_unit_test(test_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""set and get: what a host begins with, values in all spellings, and that the datapath goes by them at once."""
+import json
+import os
+import re
+
+import maps
+import pytest
+import snapshot
+from topology import HOST_ADDRESS, OUTSIDE_FAR, TOP, wait_for
+
+# The defaults of nat conformance: RFC 4787, 5382, 5508, 6888, 7857. (default, what the RFC asks for at least)
+DEFAULTS = {"timeout.tcp-syn": (240, 240), "timeout.tcp-established": (7440, 7440), "timeout.tcp-fin": (7440, 240),
+            "timeout.tcp-closing": (240, 240), "timeout.tcp-reset": (240, 240), "timeout.udp": (300, 120),
+            "timeout.icmp": (60, 60), "timeout.fragment": (30, None), "timeout.port": (120, 120),
+            "inbound-refresh": (True, None)}
+TIMES = [name for name in DEFAULTS if name.startswith("timeout.")]
+DAY = 24 * 60 * 60
+
+
+def settings(host):
+    return {entry["name"]: entry for entry in host.json("get")}
+
+
+def value(host, name):
+    return host.json("get", name)["value"]
+
+
+def test_defaults(host):
+    """Also where nothing runs, as what the next `add` begins with."""
+    before = snapshot.take(host)
+    for _ in range(2):
+        listed = host.json("get")
+        assert [entry["name"] for entry in listed] == list(DEFAULTS)
+        for entry in listed:
+            assert set(entry) == {"name", "value", "default", "floor", "rfc", "text"}
+            assert (entry["default"], entry["floor"]) == DEFAULTS[entry["name"]]
+            assert entry["value"] == entry["default"] and isinstance(entry["value"], type(entry["default"]))
+            assert entry["text"] and (entry["rfc"] or entry["floor"] is None)
+            assert host.json("get", entry["name"]) == entry
+        if host.json()["host"]["running"] is False:
+            assert snapshot.difference(before, snapshot.take(host)) == [], "looking makes nothing"
+        host.add("a")
+
+
+def test_the_datapath_has_them(host):
+    """What the programs read, by the words of include/nsbpf/types.h, and the unit of it all."""
+    host.add("a")
+    host.nsbpf("set", "timeout.icmp", "61")
+    host.nsbpf("set", "inbound-refresh", "off")
+    words = maps.entry(host, "settings")
+    assert words["timeouts"] == [240, 7440, 7440, 240, 240, 300, 61, 30, 120]
+    assert (words["second"], words["flags"]) == (954, 1)
+    host.nsbpf("set", "inbound-refresh", "on")
+    assert maps.entry(host, "settings")["flags"] == 0
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_times(host, name):
+    host.add("a")
+    others = {key: entry for key, entry in settings(host).items() if key != name}
+    for text, seconds in (("1", 1), ("1d" if name != "timeout.port" else "1h", DAY if name != "timeout.port" else 3600),
+                          ("3599s", 3599), ("59m", 59 * 60), ("1h", 3600), ("1000", 1000)):
+        host.nsbpf("set", name, text)
+        assert value(host, name) == seconds
+        assert host.nsbpf("get", name).stdout == f"{seconds}s\n"
+        assert host.nsbpf("set", name, f"{seconds}s").stdout == "unchanged\n"
+    host.nsbpf("set", name, "default")
+    assert value(host, name) == DEFAULTS[name][0]
+    assert host.nsbpf("set", name, "default").stdout == "unchanged\n"
+    assert {key: entry for key, entry in settings(host).items() if key != name} == others
+
+
+def test_longest_times(host):
+    """The clock has 32 bits, that of freed NAT ports 16: the longest times are those that it can tell."""
+    host.add("a")
+    for name in TIMES:
+        longest = 3600 if name == "timeout.port" else 24 * DAY
+        host.nsbpf("set", name, longest)
+        assert value(host, name) == longest
+        refused = host.nsbpf("set", name, longest + 1, check=False)
+        assert refused.returncode == 1 and ("1h" if name == "timeout.port" else "24d") in refused.stderr
+
+
+def test_switch(host):
+    host.add("a")
+    assert value(host, "inbound-refresh") is True
+    for text in ("off", "on"):
+        done = host.nsbpf("set", "inbound-refresh", text)
+        assert (done.stdout, done.stderr) == ("", "")
+        assert host.nsbpf("get", "inbound-refresh").stdout == f"{text}\n"
+        assert value(host, "inbound-refresh") is (text == "on")
+        assert host.nsbpf("set", "inbound-refresh", text).stdout == "unchanged\n"
+
+
+@pytest.mark.parametrize("name", [name for name in TIMES if DEFAULTS[name][1]])
+def test_less_than_the_rfc_asks_for(host, name):
+    """Done, but not without a word."""
+    floor = DEFAULTS[name][1]
+    host.add("a")
+    done = host.nsbpf("set", name, floor - 1)
+    assert re.fullmatch(rf"{name}: {floor - 1}s is less than the {floor}s that RFC \d+ .* asks for\n", done.stdout)
+    assert done.stderr == ""
+    assert value(host, name) == floor - 1
+    told = host.json("set", name, floor - 2)
+    assert told == {"changed": True, "warning": told["warning"]} and f"{floor}s" in told["warning"]
+    assert host.json("set", name, floor - 2) == {"changed": False, "warning": None}
+    assert host.json("set", name, floor) == {"changed": True, "warning": None}
+    assert host.nsbpf("set", name, floor + 1).stdout == ""
+
+
+def test_listing_for_people(host):
+    host.add("a")
+    host.nsbpf("set", "timeout.udp", "10m")
+    host.nsbpf("set", "inbound-refresh", "off")
+    rows = {line.split()[0]: line.split()[1:4] for line in host.nsbpf("get").stdout.splitlines()}
+    assert rows.pop("NAME") == ["VALUE", "DEFAULT", "FLOOR"]
+    assert rows == {"timeout.tcp-syn": ["240s", "240s", "240s"], "timeout.tcp-established": ["7440s", "7440s", "7440s"],
+                    "timeout.tcp-fin": ["7440s", "7440s", "240s"], "timeout.tcp-closing": ["240s", "240s", "240s"],
+                    "timeout.tcp-reset": ["240s", "240s", "240s"], "timeout.udp": ["600s", "300s", "120s"],
+                    "timeout.icmp": ["60s", "60s", "60s"], "timeout.fragment": ["30s", "30s", "-"],
+                    "timeout.port": ["120s", "120s", "120s"], "inbound-refresh": ["off", "on", "-"]}
+
+
+def test_nothing_to_set(host):
+    """Nothing runs: the text names the way out, and nothing is made."""
+    before = snapshot.take(host)
+    refused = host.nsbpf("set", "timeout.udp", "10m", check=False)
+    assert refused.returncode == 3 and refused.stdout == ""
+    assert "nsbpf add" in refused.stderr and len(refused.stderr.splitlines()) == 1
+    assert snapshot.difference(before, snapshot.take(host)) == []
+
+
+def test_they_last_as_long_as_the_host_runs(host):
+    a = host.add("a")
+    host.nsbpf("set", "timeout.udp", "10m")
+    host.nsbpf("set", "inbound-refresh", "off")
+    host.add("b")
+    host.nsbpf("expose", a.name, "5000")
+    host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24")
+    host.nsbpf("del", a.name)
+    host.nsbpf("del", host.name("b"))
+    assert (value(host, "timeout.udp"), value(host, "inbound-refresh")) == (600, False)
+    host.nsbpf("down")
+    host.add("a")
+    assert (value(host, "timeout.udp"), value(host, "inbound-refresh")) == (300, True)
+
+
+@pytest.mark.attach
+def test_live(host):
+    """A connection that begins after the command ends when the command says; what was there before goes on."""
+    a = host.add("a")
+    host.outside.udp_echo(7000)
+    host.outside.tcp_echo(7001)
+    talk = a.tcp_session(OUTSIDE_FAR, 7001)
+    assert talk.ask("one")["peer"] == HOST_ADDRESS
+    host.nsbpf("set", "timeout.udp", "1s")
+    assert a.udp(OUTSIDE_FAR, 7000)["data"] == "hello"
+    assert host.json()["connections"]["count"] == 2
+    wait_for(lambda: host.json()["connections"]["count"] == 1)
+    host.nsbpf("set", "timeout.udp", "default")
+    assert talk.ask("two")["data"] == "two"
+
+
+def test_help_and_documents_know_every_name(host):
+    def read(name):
+        with open(os.path.join(TOP, "docs", name), encoding="utf-8") as file:
+            return file.read().replace("\\", "")
+
+    texts = {"help set": host.nsbpf("help", "set").stdout, "help get": host.nsbpf("help", "get").stdout,
+             "nsbpf.8": read("nsbpf.8")}
+    for where, text in texts.items():
+        for name, (default, _) in DEFAULTS.items():
+            shown = "on" if default is True else f"{default}s"
+            assert re.search(rf"{re.escape(name)}(\n| .*\(){shown}\b", text), f"{where}: {name} is not {shown}"
+
+
+def test_errors_as_json(host):
+    host.add("a")
+    for command in (["set", "timeout.udp", "never"], ["set", "timeout.sctp", "60"], ["get", "timeout.sctp"]):
+        done = host.nsbpf(*command, "-j", check=False)
+        assert done.returncode == 1 and json.loads(done.stderr)["error"]["code"] == 1
