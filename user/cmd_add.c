@@ -52,54 +52,71 @@ static void format_dns(const struct endpoint_spec *spec, const struct endpoint *
 				 addr_format(&spec->resolvers.servers[i], addr));
 }
 
-static int print_result(const struct host *host, const struct endpoint_spec *spec, const struct endpoint *endpoint)
+static void print_result(const struct host *host, const struct endpoint_spec *spec, const struct endpoint *endpoint)
 {
-	char addr[ADDR_TEXT], gateway[ADDR_TEXT], mac[MAC_TEXT], dns[RESOLV_MAX_SERVERS * ADDR_TEXT + 128];
+	char addr[ADDR_TEXT], gateway[ADDR_TEXT], mac[MAC_TEXT], dns[RESOLV_MAX_SERVERS * ADDR_TEXT + 128],
+		limit[40] = "";
 	struct nsbpf_addr addr4 = addr_from4(endpoint->addr4), gateway4;
 	struct network network = { 0 };
 
 	network_get(host, endpoint->network, &network);
 	gateway4 = addr_from4(network.gateway4);
 	format_dns(spec, endpoint, dns, sizeof(dns));
-	printf("%s: %s/%u via %s, network %s, mac %s, mtu %u, dns %s\n", endpoint->name, addr_format(&addr4, addr),
+	if (endpoint->max_connections)
+		snprintf(limit, sizeof(limit), ", max-connections %u", endpoint->max_connections);
+	printf("%s: %s/%u via %s, network %s, mac %s, mtu %u, dns %s%s\n", endpoint->name, addr_format(&addr4, addr),
 	       network.prefix4, addr_format(&gateway4, gateway), network.name, mac_format(endpoint->mac, mac),
-	       endpoint->mtu, dns);
-	if (!uplinks_exist(host))
-		printf("%s: no uplink, so no way outside: there is no default route (`nsbpf uplink add DEV` names "
-		       "one)\n",
-		       endpoint->name);
-	return EXIT_DONE;
+	       endpoint->mtu, dns, limit);
+}
+
+static const char *warning_without_uplink(const struct host *host, const char *name, char *text, size_t size)
+{
+	if (uplinks_exist(host))
+		return NULL;
+	snprintf(text, size,
+		 "%s: no uplink, so no way outside: there is no default route (`nsbpf uplink add DEV` names one)",
+		 name);
+	return text;
 }
 
 static int run(struct endpoint_spec *spec)
 {
+	const char *warning = NULL;
 	struct endpoint endpoint;
 	struct error err;
 	struct host host;
-	int ret, code;
+	char text[256];
+	int ret;
 
 	ret = host_change(&host, &err) || host_start(&host, &err) ? -1 : endpoint_add(&host, spec, &endpoint, &err);
-	if (ret < 0)
-		code = report(&err);
-	else
-		code = ret && !json_output ? print_result(&host, spec, &endpoint) : report_done(ret);
+	if (ret > 0) {
+		warning = warning_without_uplink(&host, spec->name, text, sizeof(text));
+		if (!json_output)
+			print_result(&host, spec, &endpoint);
+	}
 	host_finish(&host, ret < 0);
-	return code;
+	if (ret < 0)
+		return report(&err);
+	return report_change(ret, warning);
 }
 
 int cmd_add(int argc, char **argv)
 {
-	const char *ip = NULL, *network = NULL, *mac = NULL, *mtu = NULL, *dns = NULL;
+	const char *ip = NULL, *network = NULL, *mac = NULL, *mtu = NULL, *dns = NULL, *max = NULL;
 	const struct option_spec options[] = {
-		{ .name = "ip", .value = &ip },   { .name = "network", .value = &network },
-		{ .name = "mac", .value = &mac }, { .name = "mtu", .value = &mtu },
-		{ .name = "dns", .value = &dns }, { .name = NULL },
+		{ .name = "ip", .value = &ip },
+		{ .name = "network", .value = &network },
+		{ .name = "mac", .value = &mac },
+		{ .name = "mtu", .value = &mtu },
+		{ .name = "dns", .value = &dns },
+		{ .name = "max-connections", .value = &max },
+		{ .name = NULL },
 	};
 	struct endpoint_spec spec = { 0 };
 	unsigned char mac_bytes[6];
 	struct nsbpf_addr addr;
 	unsigned long number;
-	unsigned int mtu_number;
+	unsigned int mtu_number, max_number;
 
 	if (parse_options(&argc, argv, options))
 		return EXIT_USAGE;
@@ -127,6 +144,14 @@ int cmd_add(int argc, char **argv)
 			return report_usage("--mtu %s: a number from 576 to 65535 is wanted", mtu);
 		mtu_number = number;
 		spec.mtu = &mtu_number;
+	}
+	if (max) {
+		number = 0;
+		if (strcmp(max, "auto") && number_parse(max, 0, NSBPF_MAX_CONNECTIONS, &number))
+			return report_usage("--max-connections %s: auto or a number up to %d is wanted", max,
+					    NSBPF_MAX_CONNECTIONS);
+		max_number = number;
+		spec.max_connections = &max_number;
 	}
 	if (parse_dns(dns, &spec))
 		return EXIT_USAGE;

@@ -47,6 +47,7 @@ static int endpoint_row(unsigned int slot, const struct endpoint *endpoint, void
 	struct nsbpf_addr addr4 = addr_from4(endpoint->addr4), gateway4;
 	char addr[ADDR_TEXT], gateway[ADDR_TEXT], mac[MAC_TEXT], device[IFNAMSIZ];
 	struct network network = { 0 };
+	const struct usage *usage = &b->host->usage[slot];
 	struct endpoint_stats stats = { 0 };
 
 	network_get(b->host, endpoint->network, &network);
@@ -54,12 +55,15 @@ static int endpoint_row(unsigned int slot, const struct endpoint *endpoint, void
 		return -1;
 	gateway4 = addr_from4(network.gateway4);
 	endpoint_device(endpoint, slot, device);
-	return append(b, json_pack("{s:s,s:s,s:[s],s:s,s:s,s:s,s:i,s:s,s:b,s:I,s:I,s:I,s:I,s:I}", "name",
+	return append(b, json_pack("{s:s,s:s,s:[s],s:s,s:s,s:s,s:i,s:s,s:b,s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "name",
 				   endpoint->name, "network", network.name, "addresses", addr_format(&addr4, addr),
 				   "gateway", addr_format(&gateway4, gateway), "mac", mac_format(endpoint->mac, mac),
 				   "device", device, "mtu", endpoint->mtu, "state",
 				   condition_name(endpoint_condition(b->host, endpoint)), "adopted",
-				   !!(endpoint->flags & ENDPOINT_ADOPTED), "rx_packets", (json_int_t)stats.rx_packets,
+				   !!(endpoint->flags & ENDPOINT_ADOPTED), "connections",
+				   (json_int_t)usage->connections, "max_connections",
+				   endpoint->max_connections ? json_integer(endpoint->max_connections) : json_null(),
+				   "nat_ports", (json_int_t)usage->ports, "rx_packets", (json_int_t)stats.rx_packets,
 				   "rx_bytes", (json_int_t)stats.rx_bytes, "tx_packets", (json_int_t)stats.tx_packets,
 				   "tx_bytes", (json_int_t)stats.tx_bytes, "drops", (json_int_t)stats.drops));
 }
@@ -80,6 +84,8 @@ const struct listing endpoints_listing = {
 					    { "DEVICE", "device" },
 					    { "MTU", "mtu" },
 					    { "STATE", "state" },
+					    { "CONNECTIONS", "connections" },
+					    { "MAX", "max_connections" },
 					    { "RX BYTES", "rx_bytes" },
 					    { "TX BYTES", "tx_bytes" },
 					    { "DROPS", "drops" },
@@ -152,13 +158,17 @@ static int network_row(unsigned int slot, const struct network *network, void *a
 	struct nsbpf_addr gateway4 = addr_from4(network->gateway4);
 	struct cidr subnet = network_subnet(network);
 	struct counting members = { slot, 0 };
-	char cidr[CIDR_TEXT], gateway[ADDR_TEXT];
+	char cidr[CIDR_TEXT], gateway[ADDR_TEXT], masquerade[ADDR_TEXT] = "on";
 
 	endpoint_each(b->host, count_member, &members);
-	return append(b, json_pack("{s:s,s:s,s:s,s:o,s:b,s:i}", "name", network->name, "subnet",
+	if (!addr_is_any(&network->masquerade4))
+		addr_format(&network->masquerade4, masquerade);
+	return append(b, json_pack("{s:s,s:s,s:s,s:o,s:b,s:s,s:s,s:i}", "name", network->name, "subnet",
 				   cidr_format(&subnet, cidr), "gateway", addr_format(&gateway4, gateway), "mtu",
 				   network->mtu ? json_integer(network->mtu) : json_null(), "isolate",
-				   !(network->flags & NETWORK_OPEN), "endpoints", members.count));
+				   !(network->flags & NETWORK_OPEN), "masquerade", masquerade, "filtering",
+				   network->flags & NETWORK_FULL_CONE ? FILTERING_FULL_CONE : FILTERING_DEFAULT,
+				   "endpoints", members.count));
 }
 
 static json_t *build_networks(const struct host *host)
@@ -175,6 +185,8 @@ const struct listing networks_listing = {
 					    { "GATEWAY", "gateway" },
 					    { "MTU", "mtu" },
 					    { "ISOLATED", "isolate" },
+					    { "MASQUERADE", "masquerade" },
+					    { "FILTERING", "filtering" },
 					    { "ENDPOINTS", "endpoints" },
 					    { NULL, NULL } },
 };

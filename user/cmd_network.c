@@ -9,11 +9,11 @@
 #include "teardown.h"
 
 struct network_words {
-	const char *subnet, *gateway, *mtu, *isolate;
+	const char *subnet, *gateway, *mtu, *isolate, *filtering, *masquerade;
 	struct cidr subnet_cidr;
-	struct nsbpf_addr gateway_addr;
+	struct nsbpf_addr gateway_addr, masquerade_addr;
 	unsigned int mtu_number;
-	bool isolate_on;
+	bool isolate_on, full_cone;
 };
 
 static int parse_values(struct network_words *w, struct network_spec *spec)
@@ -44,6 +44,23 @@ static int parse_values(struct network_words *w, struct network_spec *spec)
 			return report_usage("--isolate %s: on or off is wanted", w->isolate);
 		spec->isolate = &w->isolate_on;
 	}
+	if (w->filtering) {
+		w->full_cone = !strcmp(w->filtering, FILTERING_FULL_CONE);
+		if (!w->full_cone && strcmp(w->filtering, FILTERING_DEFAULT))
+			return report_usage("--filtering %s: " FILTERING_FULL_CONE " or " FILTERING_DEFAULT
+					    " is wanted",
+					    w->filtering);
+		spec->full_cone = &w->full_cone;
+	}
+	if (w->masquerade) {
+		/* All zero is as the route has it. */
+		if (strcmp(w->masquerade, "on") &&
+		    (addr_parse(w->masquerade, &w->masquerade_addr) || !addr_is4(&w->masquerade_addr) ||
+		     addr_is_loopback(&w->masquerade_addr)))
+			return report_usage("--masquerade %s: on or an IPv4 address of the host is wanted",
+					    w->masquerade);
+		spec->masquerade = &w->masquerade_addr;
+	}
 	return 0;
 }
 
@@ -53,11 +70,12 @@ static int change(const char *verb, const struct network_spec *spec)
 	struct host host;
 	int ret = host_change(&host, &err);
 
-	if (!ret && !strcmp(verb, "add"))
-		ret = host_start(&host, &err) ? -1 : network_add(&host, spec, &err);
+	if (!ret && !strcmp(verb, "set") && !host.running)
+		ret = fail(&err, EXIT_MISSING, "no network %s", spec->name);
 	else if (!ret && !strcmp(verb, "set"))
-		ret = host.running ? network_set(&host, spec, &err)
-				   : fail(&err, EXIT_MISSING, "no network %s", spec->name);
+		ret = host_start(&host, &err) ? -1 : network_set(&host, spec, &err);
+	else if (!ret && !strcmp(verb, "add"))
+		ret = host_start(&host, &err) ? -1 : network_add(&host, spec, &err);
 	else if (!ret)
 		ret = host.running ? network_delete(&host, spec->name, &err) : 0;
 	host_finish(&host, ret < 0);
@@ -76,6 +94,8 @@ static int change_network(int argc, char **argv)
 		{ .name = "gateway", .value = &w.gateway },
 		{ .name = "mtu", .value = &w.mtu },
 		{ .name = "isolate", .value = &w.isolate },
+		{ .name = "filtering", .value = &w.filtering },
+		{ .name = "masquerade", .value = &w.masquerade },
 		{ .name = NULL },
 	};
 	const struct option_spec *options = add_options;

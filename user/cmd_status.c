@@ -4,7 +4,6 @@
 #include <stdio.h>
 
 #include "command.h"
-#include "connections.h"
 #include "drops.h"
 #include "listing.h"
 
@@ -22,6 +21,20 @@ static json_t *build_drops(const struct host *host)
 	return json;
 }
 
+static json_t *build_connections(const struct host *host)
+{
+	struct pressure pressure = { 0 };
+	struct usage all = { 0 };
+
+	if (host->running) {
+		pressure = *host->pressure;
+		all = host->usage[0];
+	}
+	return json_pack("{s:I,s:i,s:I,s:I,s:I}", "count", (json_int_t)all.connections, "max", NSBPF_MAX_CONNECTIONS,
+			 "nat_ports", (json_int_t)all.ports, "gave_way", (json_int_t)pressure.gave_way, "overlaps",
+			 (json_int_t)pressure.overlaps);
+}
+
 static json_t *rows(const struct host *host, const struct listing *listing)
 {
 	return host->running ? listing->build(host) : json_array();
@@ -30,19 +43,16 @@ static json_t *rows(const struct host *host, const struct listing *listing)
 /* NULL if anything can't be read. */
 static json_t *build_status(const struct host *host)
 {
-	int connections = host->running ? connections_count(host) : 0;
 	char cookie[32];
 
-	if (connections < 0)
-		return NULL;
 	snprintf(cookie, sizeof(cookie), "%016llx", host->cookie);
-	return json_pack("{s:{s:s,s:b,s:o},s:o,s:o,s:o,s:o,s:{s:i,s:i},s:o}", "host", "netns_cookie", cookie, "running",
+	return json_pack("{s:{s:s,s:b,s:o},s:o,s:o,s:o,s:o,s:o,s:o}", "host", "netns_cookie", cookie, "running",
 			 host->running, "attach",
 			 host->running ? json_string(host->settings->features & FEATURE_TCX ? "tcx" : "clsact")
 				       : json_null(),
 			 "uplinks", rows(host, &uplinks_listing), "networks", rows(host, &networks_listing),
 			 "endpoints", rows(host, &endpoints_listing), "ports", rows(host, &mappings_listing),
-			 "connections", "count", connections, "max", NSBPF_MAX_CONNECTIONS, "drops", build_drops(host));
+			 "connections", build_connections(host), "drops", build_drops(host));
 }
 
 static void print_section(const json_t *status, const char *title, const char *key, const struct listing *listing)
@@ -69,6 +79,17 @@ static void print_drops(const json_t *drops)
 	}
 }
 
+static void print_pressure(const json_t *connections)
+{
+	json_int_t gave_way = json_integer_value(json_object_get(connections, "gave_way"));
+	json_int_t overlaps = json_integer_value(json_object_get(connections, "overlaps"));
+
+	if (gave_way || overlaps)
+		printf("lack of room: %" JSON_INTEGER_FORMAT " connections gave way, %" JSON_INTEGER_FORMAT
+		       " had to share a NAT port\n",
+		       gave_way, overlaps);
+}
+
 static void print_status(const json_t *status)
 {
 	const json_t *host = json_object_get(status, "host"), *connections = json_object_get(status, "connections");
@@ -82,6 +103,7 @@ static void print_status(const json_t *status)
 	       json_string_value(json_object_get(host, "attach")),
 	       json_integer_value(json_object_get(connections, "count")),
 	       json_integer_value(json_object_get(connections, "max")));
+	print_pressure(connections);
 	print_section(status, "uplinks", "uplinks", &uplinks_listing);
 	print_section(status, "networks", "networks", &networks_listing);
 	print_section(status, "endpoints", "endpoints", &endpoints_listing);

@@ -1,89 +1,54 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Walking over the connection table. */
+/* Ending connections. The datapath does it, by a program that is run here: bindings and counters go with the entries.
+ */
 #include "connections.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "map_walk.h"
 
-struct walk {
-	connection_fn *each;
-	void *arg;
-};
-
-static int original_only(const void *key, const void *value, void *arg)
-{
-	const struct conn *conn = value;
-	struct walk *walk = arg;
-
-	return conn->flags & CONN_ORIGINAL ? walk->each(key, conn, walk->arg) : 0;
-}
-
-int connection_each(const struct host *host, connection_fn *each, void *arg)
-{
-	struct walk walk = { each, arg };
-
-	return map_walk(host->maps[MAP_CONNECTIONS], sizeof(struct tuple), sizeof(struct conn), original_only, &walk);
-}
-
-static int count_one(const struct tuple *tuple, const struct conn *conn, void *arg)
-{
-	(void)tuple, (void)conn;
-	++*(int *)arg;
-	return 0;
-}
-
-int connections_count(const struct host *host)
-{
-	int count = 0, ret = connection_each(host, count_one, &count);
-
-	return ret ? ret : count;
-}
-
 struct ending {
-	const struct host *host;
-	bool (*which)(const struct tuple *, const struct conn *, const void *);
+	int program;
+	connection_fn *which;
 	const void *arg;
 	int ended;
 };
 
-static struct tuple reversed(const struct tuple *tuple)
+static int end_one(const void *key, const void *value, void *arg)
 {
-	return (struct tuple){ .saddr = tuple->daddr,
-			       .daddr = tuple->saddr,
-			       .sport = tuple->dport,
-			       .dport = tuple->sport,
-			       .proto = tuple->proto };
-}
-
-static int end_one(const struct tuple *tuple, const struct conn *conn, void *arg)
-{
-	struct tuple reply_key = reversed(&conn->xlat), back;
+	unsigned char frame[ETH_HLEN + sizeof(struct tuple)] = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame), .repeat = 1);
+	const struct conn *conn = value;
 	struct ending *ending = arg;
-	int map = ending->host->maps[MAP_CONNECTIONS];
-	struct conn reply;
 
-	if (!ending->which(tuple, conn, ending->arg))
+	if (!(conn->flags & CONN_ORIGINAL) || !ending->which(key, conn, ending->arg))
 		return 0;
-	/* The reply first, as conn_expire() does; but one that does not lead back is another connection's by now. */
-	if (!bpf_map_lookup_elem(map, &reply_key, &reply)) {
-		back = reversed(&reply.xlat);
-		if (!memcmp(&back, tuple, sizeof(back)) && bpf_map_delete_elem(map, &reply_key) && errno != ENOENT)
-			return -errno;
-	}
-	if (bpf_map_delete_elem(map, tuple) && errno != ENOENT)
+	memcpy(frame + ETH_HLEN, key, sizeof(struct tuple));
+	if (bpf_prog_test_run_opts(ending->program, &opts))
 		return -errno;
-	ending->ended++;
+	/* It may have ended by itself. */
+	if (opts.retval && opts.retval != ENOENT)
+		return -(int)opts.retval;
+	ending->ended += !opts.retval;
 	return 0;
 }
 
-int connections_end(const struct host *host, bool (*which)(const struct tuple *, const struct conn *, const void *arg),
-		    const void *arg)
+int connections_end(const struct host *host, connection_fn *which, const void *arg)
 {
-	struct ending ending = { host, which, arg, 0 };
-	int ret = connection_each(host, end_one, &ending);
+	_cleanup_close_ int program = -1;
+	struct ending ending = { .which = which, .arg = arg };
+	char path[PATH_MAX];
+	int ret;
 
+	host_path(host, "programs", "end_connection", path);
+	program = bpf_obj_get(path);
+	if (program < 0)
+		return -errno;
+	ending.program = program;
+	ret = map_walk(host->maps[MAP_CONNECTIONS], sizeof(struct tuple), sizeof(struct conn), end_one, &ending);
 	return ret ? ret : ending.ended;
 }

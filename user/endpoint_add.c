@@ -32,6 +32,7 @@ static bool matches(const struct endpoint *endpoint, const struct network *netwo
 	return (!spec->network || !strcmp(spec->network, network->name)) &&
 	       (!spec->ip || addr_to4(spec->ip) == endpoint->addr4) &&
 	       (!spec->mac || !memcmp(spec->mac, endpoint->mac, 6)) && (!spec->mtu || *spec->mtu == endpoint->mtu) &&
+	       (!spec->max_connections || *spec->max_connections == endpoint->max_connections) &&
 	       resolvers_match(endpoint, spec);
 }
 
@@ -75,14 +76,15 @@ static int choose_address(const struct host *host, const struct network *network
 	return fail(err, EXIT_CONFLICT, "network %s (%s) has no free address", network->name, subnet_text);
 }
 
-/* The device's number is the slot's: both have to be free. */
+/* The device's number is the slot's, and so are connections and NAT ports, of which the last may end a little later:
+ * all have to be free. */
 static int find_free_slot(const struct host *host)
 {
 	struct endpoint endpoint;
 	struct link link;
 
 	for (unsigned int slot = 1; slot < NSBPF_MAX_ENDPOINTS; slot++)
-		if (endpoint_get(host, slot, &endpoint) &&
+		if (endpoint_get(host, slot, &endpoint) && !host->usage[slot].connections && !host->usage[slot].ports &&
 		    link_get_index(host->nl, NSBPF_IFINDEX_BASE + slot, &link) == -ENODEV)
 			return slot;
 	return -1;
@@ -180,6 +182,7 @@ static int plan(const struct host *host, struct endpoint_spec *spec, struct endp
 		memcpy(endpoint->mac, spec->mac, 6);
 	memcpy(endpoint->gateway_mac, gateway_mac, 6);
 	endpoint->mtu = spec->mtu ? *spec->mtu : network_mtu(host, network);
+	endpoint->max_connections = spec->max_connections ? *spec->max_connections : 0;
 	return 0;
 }
 
@@ -204,7 +207,7 @@ struct inherited {
 	struct network network;
 	struct nsbpf_addr ip;
 	unsigned char mac[6];
-	unsigned int mtu;
+	unsigned int mtu, max_connections;
 };
 
 static void inherit(const struct host *host, const struct endpoint *old, struct inherited *in,
@@ -218,6 +221,7 @@ static void inherit(const struct host *host, const struct endpoint *old, struct 
 		return;
 	in->ip = addr_from4(old->addr4);
 	in->mtu = old->mtu;
+	in->max_connections = old->max_connections;
 	memcpy(in->mac, old->mac, sizeof(in->mac));
 	if (!spec->ip) {
 		spec->ip = &in->ip;
@@ -226,6 +230,8 @@ static void inherit(const struct host *host, const struct endpoint *old, struct 
 	}
 	if (!spec->mtu)
 		spec->mtu = &in->mtu;
+	if (!spec->max_connections)
+		spec->max_connections = &in->max_connections;
 }
 
 int endpoint_add(struct host *host, struct endpoint_spec *spec, struct endpoint *endpoint, struct error *err)

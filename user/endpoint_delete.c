@@ -61,10 +61,6 @@ int endpoint_remove(struct host *host, unsigned int slot, struct endpoint *endpo
 		return -1;
 	if (bpf_map_delete_elem(host->maps[MAP_ADDRESSES], &addr) && errno != ENOENT)
 		return fail(err, EXIT_SYSTEM, "cannot forget the address of %s: %s", endpoint->name, strerror(errno));
-	ret = connections_end(host, is_of_endpoint, &key);
-	if (ret < 0)
-		return fail(err, EXIT_SYSTEM, "cannot end the connections of %s: %s", endpoint->name, strerror(-ret));
-
 	if (endpoint->ifindex) {
 		ret = delete_veth(host, endpoint);
 		if (!ret)
@@ -75,6 +71,10 @@ int endpoint_remove(struct host *host, unsigned int slot, struct endpoint *endpo
 			return fail(err, EXIT_SYSTEM, "cannot remove the veth of %s: %s", endpoint->name,
 				    strerror(-ret));
 	}
+	/* Removing a device waits for packets that are under way: none of them opens a connection behind our back. */
+	ret = connections_end(host, is_of_endpoint, &key);
+	if (ret < 0)
+		return fail(err, EXIT_SYSTEM, "cannot end the connections of %s: %s", endpoint->name, strerror(-ret));
 	if (endpoint->flags & ENDPOINT_RESOLV_CONF) {
 		ret = resolv_remove(endpoint->name);
 		if (ret)

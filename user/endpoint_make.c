@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "datapath.h"
 #include "endpoint_internal.h"
+#include "host_addresses.h"
 #include "netns.h"
 
 #define NS_DEVICE "eth0"
@@ -121,6 +122,8 @@ static int configure_host(struct host *host, const struct endpoint *endpoint, co
 		ret = route_add(host->nl, &route);
 	if (!ret)
 		ret = neigh_set(host->nl, endpoint->ifindex, &route.dst, endpoint->mac);
+	if (!ret)
+		ret = host_address_add(host, &gateway.addr);
 	return ret;
 }
 

@@ -15,10 +15,11 @@ enum dns_mode {
 
 struct endpoint_spec {
 	const char *name;
-	const char *network;         /* NULL: default */
-	const struct nsbpf_addr *ip; /* NULL: the lowest free one */
-	const unsigned char *mac;    /* NULL: from the address */
-	const unsigned int *mtu;     /* NULL: the network's */
+	const char *network;                 /* NULL: default */
+	const struct nsbpf_addr *ip;         /* NULL: the lowest free one */
+	const unsigned char *mac;            /* NULL: from the address */
+	const unsigned int *mtu;             /* NULL: the network's */
+	const unsigned int *max_connections; /* NULL: not said; 0: a fair share */
 	enum dns_mode dns;
 	struct resolvers resolvers; /* for DNS_GIVEN; filled in for DNS_HOST */
 };

@@ -23,6 +23,8 @@ enum host_map {
 	MAP_DROPS,
 	MAP_ENDPOINT_STATS,
 	MAP_HOST_SOCKETS,
+	MAP_USAGE,
+	MAP_PRESSURE,
 	HOST_MAPS,
 };
 
@@ -39,6 +41,8 @@ struct host {
 	/* Maps as memory, while it runs: a walk over all slots is no system calls. By slot; slot 0 is never used. */
 	const struct endpoint *endpoints;
 	const struct network *networks;
+	const struct usage *usage; /* by the endpoint's slot; slot 0: all together */
+	const struct pressure *pressure;
 	struct settings *settings; /* to be written with the lock only, word by word: packets read it meanwhile */
 	int lock;                  /* held from host_change() to host_close(), else -1 */
 	struct nl *nl;             /* rtnetlink in this namespace */

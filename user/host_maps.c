@@ -20,6 +20,8 @@ static const char *const map_names[HOST_MAPS] = {
 	[MAP_DROPS] = "drops",
 	[MAP_ENDPOINT_STATS] = "endpoint_stats",
 	[MAP_HOST_SOCKETS] = "host_sockets",
+	[MAP_USAGE] = "usage",
+	[MAP_PRESSURE] = "pressure",
 };
 
 void *map_memory(int map, size_t size, bool writable)
@@ -71,7 +73,9 @@ int host_maps_open(struct host *host, struct error *err)
 			return -1;
 	host->endpoints = map_memory(host->maps[MAP_ENDPOINTS], ENDPOINTS_SIZE, false);
 	host->networks = map_memory(host->maps[MAP_NETWORKS], NETWORKS_SIZE, false);
-	if (!host->endpoints || !host->networks)
+	host->usage = map_memory(host->maps[MAP_USAGE], USAGE_SIZE, false);
+	host->pressure = map_memory(host->maps[MAP_PRESSURE], sizeof(*host->pressure), false);
+	if (!host->endpoints || !host->networks || !host->usage || !host->pressure)
 		return fail_to_map(host, err);
 	host->running = true;
 	return 0;
@@ -88,9 +92,13 @@ void host_maps_close(struct host *host)
 	unmap(host->settings, sizeof(*host->settings));
 	unmap(host->endpoints, ENDPOINTS_SIZE);
 	unmap(host->networks, NETWORKS_SIZE);
+	unmap(host->usage, USAGE_SIZE);
+	unmap(host->pressure, sizeof(*host->pressure));
 	host->settings = NULL;
 	host->endpoints = NULL;
 	host->networks = NULL;
+	host->usage = NULL;
+	host->pressure = NULL;
 	for (int i = 0; i < HOST_MAPS; i++) {
 		if (host->maps[i] >= 0)
 			close(host->maps[i]);

@@ -7,6 +7,7 @@
 
 #define ENDPOINTS_SIZE (NSBPF_MAX_ENDPOINTS * sizeof(struct endpoint))
 #define NETWORKS_SIZE (NSBPF_MAX_NETWORKS * sizeof(struct network))
+#define USAGE_SIZE (NSBPF_MAX_ENDPOINTS * sizeof(struct usage))
 
 /* Opens every map, `settings` as memory that can be written if the host is locked, and says that it is running. On
  * failure some are open. */

@@ -2,13 +2,13 @@
 /* Exposing ports, and ending what came through a mapping that goes. */
 #include "mappings.h"
 
-#include <bpf/bpf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "connections.h"
 #include "endpoints.h"
+#include "host_addresses.h"
 #include "host_flows.h"
 #include "host_ports.h"
 #include "mapping_table.h"
@@ -62,8 +62,7 @@ static bool belongs_elsewhere(const struct tuple *tuple, const struct conn *conn
 	       addr_equal(&m->addr, &tuple->daddr) && conn->target != m->endpoint;
 }
 
-static int end_connections(struct host *host, bool (*which)(const struct tuple *, const struct conn *, const void *),
-			   const struct mapping *m, struct error *err)
+static int end_connections(struct host *host, connection_fn *which, const struct mapping *m, struct error *err)
 {
 	int ret = connections_end(host, which, m);
 
@@ -106,13 +105,7 @@ static int check_conflicts(struct host *host, const struct mapping_table *table,
 
 static int check_address(const struct host *host, const struct nsbpf_addr *addr, struct error *err)
 {
-	char text[ADDR_TEXT];
-	__u8 kind;
-
-	if (addr_is_any(addr) || addr_is_loopback(addr) ||
-	    (!bpf_map_lookup_elem(host->maps[MAP_HOST_ADDRESSES], addr, &kind) && kind == HOST_ADDRESS_LOCAL))
-		return 0;
-	return fail(err, EXIT_MISSING, "%s is no address of this host", addr_format(addr, text));
+	return addr_is_any(addr) || addr_is_loopback(addr) ? 0 : host_address_require(host, addr, err);
 }
 
 static struct mapping from_spec(__u8 proto, unsigned int slot, const struct port_spec *spec)

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "connections.h"
 #include "endpoints.h"
+#include "host_addresses.h"
 #include "subnets.h"
 #include "uplinks.h"
 
@@ -107,15 +109,31 @@ static bool matches(const struct network *network, const struct network_spec *sp
 				  spec->subnet->prefix == 96U + network->prefix4)) &&
 	       (!spec->gateway || addr_to4(spec->gateway) == network->gateway4) &&
 	       (!spec->mtu || *spec->mtu == network->mtu) &&
-	       (!spec->isolate || *spec->isolate == !(network->flags & NETWORK_OPEN));
+	       (!spec->isolate || *spec->isolate == !(network->flags & NETWORK_OPEN)) &&
+	       (!spec->full_cone || *spec->full_cone == !!(network->flags & NETWORK_FULL_CONE)) &&
+	       (!spec->masquerade || addr_equal(spec->masquerade, &network->masquerade4));
 }
 
-static void apply_options(struct network *network, const struct network_spec *spec)
+static void set_flag(struct network *network, enum network_flag flag, bool on)
+{
+	network->flags = on ? network->flags | flag : network->flags & ~flag;
+}
+
+static int apply_options(const struct host *host, struct network *network, const struct network_spec *spec,
+			 struct error *err)
 {
 	if (spec->mtu)
 		network->mtu = *spec->mtu;
 	if (spec->isolate)
-		network->flags = *spec->isolate ? network->flags & ~NETWORK_OPEN : network->flags | NETWORK_OPEN;
+		set_flag(network, NETWORK_OPEN, !*spec->isolate);
+	if (spec->full_cone)
+		set_flag(network, NETWORK_FULL_CONE, *spec->full_cone);
+	if (!spec->masquerade)
+		return 0;
+	if (!addr_is_any(spec->masquerade) && host_address_require(host, spec->masquerade, err))
+		return -1;
+	network->masquerade4 = *spec->masquerade;
+	return 0;
 }
 
 int network_add(struct host *host, const struct network_spec *spec, struct error *err)
@@ -152,21 +170,45 @@ int network_add(struct host *host, const struct network_spec *spec, struct error
 	new.subnet4 = addr_to4(&subnet.addr);
 	new.mask4 = htonl(~0U << (32 - new.prefix4));
 	new.gateway4 = addr_to4(&gateway);
-	apply_options(&new, spec);
+	if (apply_options(host, &new, spec, err))
+		return -1;
 	return make(host, slot, &new, err) ? -1 : 1;
+}
+
+struct network_members {
+	const struct host *host;
+	unsigned int network;
+};
+
+/* Did it begin outside, by a NAT port of the network? */
+static bool came_by_nat_port(const struct tuple *tuple, const struct conn *conn, const void *arg)
+{
+	const struct network_members *members = arg;
+
+	(void)tuple;
+	return conn->target_ports && members->host->endpoints[conn->target].network == members->network;
 }
 
 int network_set(struct host *host, const struct network_spec *spec, struct error *err)
 {
 	struct network network;
-	int slot = network_find(host, spec->name, &network);
+	int slot = network_find(host, spec->name, &network), ret;
+	bool was_full_cone;
 
 	if (slot < 0 || network.state != SLOT_READY)
 		return fail(err, EXIT_MISSING, "no network %s", spec->name);
 	if (matches(&network, spec))
 		return 0;
-	apply_options(&network, spec);
-	return write_network(host, slot, &network, err) ? -1 : 1;
+	was_full_cone = network.flags & NETWORK_FULL_CONE;
+	if (apply_options(host, &network, spec, err) || write_network(host, slot, &network, err))
+		return -1;
+	/* What may not begin any more may not go on either. */
+	if (was_full_cone && !(network.flags & NETWORK_FULL_CONE)) {
+		ret = connections_end(host, came_by_nat_port, &(struct network_members){ host, slot });
+		if (ret < 0)
+			return fail(err, EXIT_SYSTEM, "cannot end connections: %s", strerror(-ret));
+	}
+	return 1;
 }
 
 int network_delete(struct host *host, const char *name, struct error *err)

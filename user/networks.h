@@ -8,15 +8,21 @@
 
 #define NETWORK_DEFAULT "default"
 
+/* RFC 4787 section 5's words. */
+#define FILTERING_DEFAULT "address-and-port-dependent"
+#define FILTERING_FULL_CONE "endpoint-independent"
+
 /* Marks the networks' routes: `ip route show proto 78`. */
 #define ROUTE_PROTOCOL 78
 
 struct network_spec {
 	const char *name;
-	const struct cidr *subnet;        /* NULL: one that overlaps no route of the host */
-	const struct nsbpf_addr *gateway; /* NULL: the subnet's first address */
-	const unsigned int *mtu;          /* NULL: not said; 0: the uplink's */
-	const bool *isolate;              /* NULL: not said */
+	const struct cidr *subnet;           /* NULL: one that overlaps no route of the host */
+	const struct nsbpf_addr *gateway;    /* NULL: the subnet's first address */
+	const unsigned int *mtu;             /* NULL: not said; 0: the uplink's */
+	const bool *isolate;                 /* NULL: not said */
+	const bool *full_cone;               /* NULL: not said */
+	const struct nsbpf_addr *masquerade; /* NULL: not said; all zero: as the host's route has it */
 };
 
 /* The slot, or -1. A network that is being made or removed is found, too. */

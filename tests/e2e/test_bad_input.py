@@ -27,6 +27,9 @@ BAD_ADDRESSES = ["", "nonsense", "10.80.0.300", "10.80.0", "10.80.0.5.6", "010.8
 BAD_MACS = ["", "nonsense", "02:00:5e:00:53", "02:00:5e:00:53:01:02", "02-00-5e-00-53-01", "02:00:5e:00:53:0g",
             "01:00:5e:00:53:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00", "2:0:5e:0:53:1", "02005e005301"]
 BAD_MTUS = ["", "0", "-1", "67", "65536", "1500x", "0x5dc", "1e3", " 1500", "99999999999999999999"]
+BAD_LIMITS = ["", "-1", "65537", "1000x", "0x10", "1k", " 10", "none", "Auto", "99999999999999999999"]
+BAD_TIMES = ["", "0", "0s", "-1", "1ms", "5 m", "4M", "1h30m", "1.5h", "1w", "25d", "2073601", "nonsense", "on", "010",
+             "+4m", " 4m", "4m\n", "99999999999999999999", "Default"]
 BAD_PORTS = ["", "0", "65536", "70000", "-5", "5-", "-", "10-5", "5000:", ":5000", "5000:0", "5000:65536",
              "5000-5010:80-81", "1-2:65535", "5000/", "5000/sctp", "5000/TCP", "5000/tcp/udp", "5000 ", " 5000",
              "+5000", "0x50", "5000,5001",
@@ -51,6 +54,17 @@ BAD_WORDS = {
     "value missing --ip": ["add", "NEW", "--ip"], "value missing --network": ["add", "NEW", "--network"],
     "value missing --mac": ["add", "NEW", "--mac"], "value missing --from": ["expose", "OLD", "80", "--from"],
     "value missing --subnet": ["network", "add", "blue", "--subnet"], "help frob": ["help", "frobnicate"],
+    "set nothing": ["set"], "set no value": ["set", "timeout.udp"], "set more": ["set", "timeout.udp", "1m", "2m"],
+    "set unknown": ["set", "timeout.sctp", "60"], "set abbreviated": ["set", "timeout.tcp", "60"],
+    "set capitals": ["set", "TIMEOUT.UDP", "60"], "set the empty name": ["set", "", "60"],
+    "set with an option": ["set", "timeout.udp", "60", "--mtu", "1500"],
+    "switch neither on nor off": ["set", "inbound-refresh", "1"], "port's rest": ["set", "timeout.port", "3601"],
+    "get unknown": ["get", "timeout.sctp"], "get two": ["get", "timeout.udp", "timeout.icmp"],
+    "network set with --subnet": ["network", "set", "red", "--subnet", "172.31.0.0/24"],
+    "filtering unknown": ["network", "set", "red", "--filtering", "endpoint"],
+    "masquerade off": ["network", "set", "red", "--masquerade", "off"],
+    "masquerade with a prefix": ["network", "set", "red", "--masquerade", HOST_ADDRESS + "/24"],
+    "value missing --max-connections": ["add", "NEW", "--max-connections"],
     "option twice": ["add", "NEW", "--ip", "10.80.0.7", "--ip", "10.80.0.8"],
 }
 CONFLICTS = {
@@ -66,6 +80,10 @@ CONFLICTS = {
     "another MAC": (CONFLICT, ["add", "OLD", "--mac", "02:00:5e:00:53:01"], ["OLD"]),
     "another MTU": (CONFLICT, ["add", "OLD", "--mtu", "1300"], ["OLD"]),
     "another network": (CONFLICT, ["add", "OLD", "--network", "red"], ["OLD"]),
+    "another limit": (CONFLICT, ["add", "OLD", "--max-connections", "10"], ["OLD"]),
+    "another filtering": (CONFLICT, ["network", "add", "red", "--filtering", "endpoint-independent"], ["red"]),
+    "another masquerade": (CONFLICT, ["network", "add", "red", "--masquerade", HOST_ADDRESS], ["red"]),
+    "masquerade as somebody else": (MISSING, ["network", "set", "red", "--masquerade", "203.0.113.9"], ["203.0.113.9"]),
     "network in use": (CONFLICT, ["network", "del", "default"], ["default"]),
     "overlapping network": (CONFLICT, ["network", "add", "blue", "--subnet", "10.80.5.0/24"], ["default"]),
     "overlap with the uplink's": (CONFLICT, ["network", "add", "blue", "--subnet", "198.51.100.0/24"], ["198.51.100"]),
@@ -96,6 +114,7 @@ def state(host):
         for counter in ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes"):
             del entry[counter]
     del status["drops"]
+    status["settings"] = host.json("get")
     listed = [json.dumps([key, entry]) for key, value in status.items()
               for entry in (value if isinstance(value, list) else [value])]
     return {"status": listed, **snapshot.take(host)}
@@ -136,8 +155,8 @@ def test_longest_name_is_good(ready):
     assert snapshot.difference(before, state(ready)) == []
 
 
-@pytest.mark.parametrize("option, values", [("--ip", BAD_ADDRESSES), ("--mac", BAD_MACS), ("--mtu", BAD_MTUS)],
-                         ids=["ip", "mac", "mtu"])
+@pytest.mark.parametrize("option, values", [("--ip", BAD_ADDRESSES), ("--mac", BAD_MACS), ("--mtu", BAD_MTUS),
+                                            ("--max-connections", BAD_LIMITS)], ids=["ip", "mac", "mtu", "limit"])
 def test_values_of_add(ready, option, values):
     refused(ready, USAGE, *[["add", "NEW", option, value] for value in values])
 
@@ -150,6 +169,10 @@ def test_ports(ready, verb):
 def test_sources(ready):
     refused(ready, USAGE, *[["expose", "OLD", "6000", "--from", source] for source in BAD_SOURCES],
             ["expose", "OLD", "6000"] + ["--from", "192.0.2.0/24"] * 9)
+
+
+def test_times(ready):
+    refused(ready, USAGE, *[["set", "timeout.udp", text] for text in BAD_TIMES])
 
 
 @table(BAD_WORDS)

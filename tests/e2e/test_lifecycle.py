@@ -2,12 +2,15 @@
 """add, del, down: what they make, what they say, and that it is gone afterwards."""
 import os
 import re
+import struct
 
+import maps
 import pytest
 import snapshot
 from topology import ETC_NETNS, HOST_ADDRESS, NETNS_DIR, OUTSIDE_ADDRESS, OUTSIDE_FAR, Netns, run
 
 GATEWAY_MAC = "02:6e:73:62:70:66"
+FIRST_SLOT = 1
 ADDED = re.compile(r"(?P<name>\S+): (?P<address>[\d.]+)/(?P<prefix>\d+) via (?P<gateway>[\d.]+),"
                    r" network (?P<network>\S+), mac (?P<mac>[0-9a-f:]{17}), mtu (?P<mtu>\d+), dns (?P<dns>.+)\n")
 
@@ -102,6 +105,37 @@ def test_options(host):
             ["nameserver", "192.0.2.1"], ["nameserver", "192.0.2.2"]]
     assert ns.ping("10.80.0.1").returncode == 0
     assert ns.ping(OUTSIDE_FAR).returncode == 0
+
+
+def test_max_connections(host):
+    said = ADDED.fullmatch(host.nsbpf("add", host.name("a"), "--max-connections", "100").stdout)
+    assert said["dns"].endswith(", max-connections 100")
+    host.add("b", "--max-connections", "auto")
+    host.add("c", "--max-connections", "0")
+    host.add("d")
+    limits = {name.removeprefix(host.prefix): entry["max_connections"] for name, entry in host.endpoints().items()}
+    assert limits == {"a": 100, "b": None, "c": None, "d": None}
+    for short, limit in (("a", "100"), ("b", "auto"), ("d", "0")):
+        assert host.nsbpf("add", host.name(short), "--max-connections", limit).stdout == "unchanged\n"
+    for short, limit in (("a", "auto"), ("a", "101"), ("b", "100")):
+        refused = host.nsbpf("add", host.name(short), "--max-connections", limit, check=False)
+        assert refused.returncode == 4 and host.name(short) in refused.stderr
+    run("ip", "netns", "del", host.name("a"))
+    host.nsbpf("add", host.name("a"))
+    assert host.endpoint("a").info["max_connections"] == 100, "made anew as it was"
+
+
+@pytest.mark.attach
+def test_max_connections_on_the_wire(host):
+    ns = host.add("a", "--max-connections", "3")
+    free = host.add("b")
+    host.outside.tcp_echo(7000)
+    sessions = [ns.tcp_session(OUTSIDE_FAR, 7000) for _ in range(3)]
+    assert all("data" in session.ask() for session in sessions)
+    assert ns.tcp(OUTSIDE_FAR, 7000, timeout=1.5).get("error")
+    assert host.json()["drops"]["quota"] >= 1
+    assert free.tcp(OUTSIDE_FAR, 7000)["data"] == "hello"
+    assert all("data" in session.ask() for session in sessions)
 
 
 def test_mtu_follows_the_uplink(host):
@@ -237,6 +271,41 @@ def test_del_leaves_nothing_of_the_endpoint(host):
     assert list(host.endpoints()) == [host.name("a")]
     assert host.json("ports") == []
     assert not os.path.exists(f"{ETC_NETNS}/{ns.name}")
+
+
+@pytest.mark.attach
+def test_a_slot_is_used_again_when_nothing_is_left_of_it(host):
+    """No connection, no NAT port, no count of the endpoint before."""
+    host.outside.tcp_echo(7000)
+    host.outside.udp_echo(7001)
+    for short in "ab":
+        ns = host.add(short)
+        host.nsbpf("expose", ns.name, "5000")
+        server = ns.tcp_echo(5000)
+        sessions = [ns.tcp_session(OUTSIDE_FAR, 7000), ns.udp_session(OUTSIDE_FAR, 7001),
+                    host.outside.tcp_session(HOST_ADDRESS, 5000)]
+        assert all("data" in session.ask() for session in sessions)
+        assert ns.ping(OUTSIDE_FAR).returncode == 0
+        used = maps.entry(host, "usage", FIRST_SLOT)
+        assert used["connections"] == 4 and used["ports"] == 3
+        for process in (*sessions, server):
+            process.stop()
+        host.nsbpf("del", ns.name)
+        assert maps.entry(host, "usage", FIRST_SLOT) == {"connections": 0, "ports": 0}
+        assert maps.entry(host, "usage", 0) == {"connections": 0, "ports": 0}
+        assert maps.values(host, "connections") == []
+
+
+def test_a_slot_with_connections_is_left_alone(host):
+    """They end by themselves in time; nobody else's packets may take them for theirs."""
+    host.add("a")
+    maps.write(host, "usage", FIRST_SLOT + 1, struct.pack("=II", 1, 0))
+    maps.write(host, "usage", FIRST_SLOT + 2, struct.pack("=II", 0, 1))
+    host.add("b")
+    assert [maps.entry(host, "endpoints", slot)["state"] for slot in range(FIRST_SLOT, FIRST_SLOT + 4)] == [2, 0, 0, 2]
+    maps.write(host, "usage", FIRST_SLOT + 1, bytes(8))
+    host.add("c")
+    assert maps.entry(host, "endpoints", FIRST_SLOT + 1)["state"] == 2
 
 
 def test_del_while_something_runs_inside(host):

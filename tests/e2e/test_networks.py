@@ -4,6 +4,9 @@ import pytest
 import snapshot
 from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR
 
+SECOND_ADDRESS = "198.51.100.9"
+STRANGER = "203.0.113.9"
+
 
 def networks(host):
     return {entry["name"]: entry for entry in host.json("network", "list")}
@@ -33,7 +36,8 @@ def refused(host, code, *command, names=()):
 def test_subnets(host, subnet, gateway, first):
     host.nsbpf("network", "add", "blue", "--subnet", subnet)
     assert networks(host)["blue"] == {"name": "blue", "subnet": subnet, "gateway": gateway, "mtu": None,
-                                      "isolate": True, "endpoints": 0}
+                                      "isolate": True, "masquerade": "on", "filtering": "address-and-port-dependent",
+                                      "endpoints": 0}
     ns = host.add("a", "--network", "blue")
     assert networks(host)["blue"]["endpoints"] == 1
     info = ns.info
@@ -78,6 +82,86 @@ def test_set(host):
     host.nsbpf("network", "set", "blue", "--mtu", "auto")
     assert networks(host)["blue"]["mtu"] is None
     refused(host, 3, "network", "set", "green", "--isolate", "off", names=["green"])
+
+
+def test_filtering(host):
+    host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24", "--filtering", "endpoint-independent")
+    host.nsbpf("network", "add", "red", "--subnet", "172.20.1.0/24", "--filtering", "address-and-port-dependent")
+    shown = {name: entry["filtering"] for name, entry in networks(host).items()}
+    assert shown == {"blue": "endpoint-independent", "red": "address-and-port-dependent"}
+    same = ("network", "add", "blue", "--filtering", "endpoint-independent")
+    assert host.nsbpf(*same).stdout == "unchanged\n"
+    refused(host, 4, *same[:-1], "address-and-port-dependent", names=["blue"])
+    host.nsbpf("network", "set", "blue", "--filtering", "address-and-port-dependent")
+    assert networks(host)["blue"]["filtering"] == "address-and-port-dependent"
+    assert host.nsbpf("network", "set", "blue", "--filtering", "address-and-port-dependent").stdout == "unchanged\n"
+    host.nsbpf("network", "set", "blue", "--filtering", "endpoint-independent", "--isolate", "off")
+    assert (networks(host)["blue"]["filtering"], networks(host)["blue"]["isolate"]) == ("endpoint-independent", False)
+
+
+def test_masquerade(host):
+    """One of the host's addresses, also one that it has got since nsbpf last looked."""
+    host.ip("address", "add", f"{SECOND_ADDRESS}/24", "dev", "up0")
+    host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24", "--masquerade", SECOND_ADDRESS)
+    host.nsbpf("network", "add", "red", "--subnet", "172.20.1.0/24", "--masquerade", "on")
+    shown = {name: entry["masquerade"] for name, entry in networks(host).items()}
+    assert shown == {"blue": SECOND_ADDRESS, "red": "on"}
+    assert host.nsbpf("network", "add", "blue", "--masquerade", SECOND_ADDRESS).stdout == "unchanged\n"
+    refused(host, 4, "network", "add", "blue", "--masquerade", "on", names=["blue"])
+    refused(host, 3, "network", "set", "red", "--masquerade", "198.51.100.77", names=["198.51.100.77"])
+    refused(host, 3, "network", "set", "red", "--masquerade", "198.51.100.255", names=["198.51.100.255"])
+    host.ip("address", "add", "198.51.100.77/32", "dev", "up0")
+    host.nsbpf("network", "set", "red", "--masquerade", "198.51.100.77")
+    assert networks(host)["red"]["masquerade"] == "198.51.100.77"
+    assert host.nsbpf("network", "set", "red", "--masquerade", "198.51.100.77").stdout == "unchanged\n"
+    host.nsbpf("network", "set", "red", "--masquerade", "on")
+    assert networks(host)["red"]["masquerade"] == "on"
+
+
+@pytest.mark.attach
+def test_masquerade_on_the_wire(host):
+    """What the outside sees, and that a connection keeps what it has."""
+    host.ip("address", "add", f"{SECOND_ADDRESS}/24", "dev", "up0")
+    a = host.add("a")
+    host.outside.tcp_echo(7000)
+    host.outside.udp_echo(7001)
+    old = a.tcp_session(OUTSIDE_FAR, 7000)
+    assert old.ask()["peer"] == HOST_ADDRESS
+    host.nsbpf("network", "set", "default", "--masquerade", SECOND_ADDRESS)
+    assert a.tcp(OUTSIDE_FAR, 7000)["peer"] == SECOND_ADDRESS
+    assert a.udp(OUTSIDE_FAR, 7001)["peer"] == SECOND_ADDRESS
+    assert a.ping(OUTSIDE_FAR).returncode == 0
+    assert old.ask("still")["peer"] == HOST_ADDRESS
+    host.nsbpf("network", "set", "default", "--masquerade", "on")
+    assert a.tcp(OUTSIDE_FAR, 7000)["peer"] == HOST_ADDRESS
+
+
+@pytest.mark.attach
+def test_filtering_on_the_wire(host):
+    """A stranger gets to a NAT port in use if the network says so; when it does not any more, that is over."""
+    a = host.add("a")
+    host.outside.ip("address", "add", f"{STRANGER}/32", "dev", "lo")
+    host.outside.udp_echo(7001)
+    talk = a.udp_session(OUTSIDE_FAR, 7001)
+    port = talk.ask()["port"]
+    arrivals = a.capture("eth0")
+
+    def knock(word):
+        """The stranger sends one datagram; then something that arrives in any case."""
+        host.outside.udp(HOST_ADDRESS, port, word, source=STRANGER, timeout=0.2)
+        assert host.outside.ping(HOST_ADDRESS).returncode == 0
+        assert host.ping(a.address).returncode == 0
+        return bool(arrivals.matching(lambda packet: word.encode() in packet.frame))
+
+    assert not knock("first")
+    assert host.json()["drops"]["filtered"] == 1
+    host.nsbpf("network", "set", "default", "--filtering", "endpoint-independent")
+    assert knock("second")
+    assert a.info["connections"] == 2
+    host.nsbpf("network", "set", "default", "--filtering", "address-and-port-dependent")
+    assert a.info["connections"] == 1
+    assert not knock("third")
+    assert host.json()["drops"]["filtered"] == 2
 
 
 def test_the_same_again_is_unchanged(host):
@@ -140,6 +224,15 @@ def test_subnets_may_not_overlap_a_route_of_the_host(host):
     (("--subnet", "172.20.0.0/24", "--mtu", "65536"), 1),
     (("--subnet", "172.20.0.0/24", "--mtu", "1500x"), 1),
     (("--subnet", "172.20.0.0/24", "--isolate", "maybe"), 1),
+    (("--subnet", "172.20.0.0/24", "--filtering", "off"), 1),
+    (("--subnet", "172.20.0.0/24", "--filtering", "address-dependent"), 1),
+    (("--subnet", "172.20.0.0/24", "--masquerade", "off"), 1),
+    (("--subnet", "172.20.0.0/24", "--masquerade", ""), 1),
+    (("--subnet", "172.20.0.0/24", "--masquerade", "2001:db8::1"), 1),
+    (("--subnet", "172.20.0.0/24", "--masquerade", "127.0.0.1"), 1),
+    (("--subnet", "172.20.0.0/24", "--masquerade", "203.0.113.77"), 3),
+    (("--subnet", "172.20.0.0/24", "--masquerade", "0.0.0.0"), 3),
+    (("--subnet", "172.20.0.0/24", "--mode", "nat"), 1),
 ])
 def test_bad_networks(host, options, code):
     refused(host, code, "network", "add", "blue", *options)

@@ -39,6 +39,10 @@ def test_the_same_twice_is_unchanged(host):
             ["expose", a, "6000-6010:7000/udp"],
             ["expose", a, f"{HOST_ADDRESS}:53/both", "--from", "192.0.2.0/24", "--from", "198.51.100.0/24"],
             ["network", "set", "blue", "--isolate", "off"],
+            ["network", "set", "blue", "--filtering", "endpoint-independent", "--masquerade", HOST_ADDRESS],
+            ["add", host.name("c"), "--max-connections", "100"],
+            ["set", "timeout.udp", "10m"],
+            ["set", "inbound-refresh", "off"],
             ["uplink", "add", "up1"]]
     for command in made:
         assert host.nsbpf(*command).stdout != "unchanged\n", command
@@ -49,9 +53,9 @@ def test_the_same_twice_is_unchanged(host):
     assert snapshot.difference(before, snapshot.take(host)) == []
     assert host.json()["ports"] == listed["ports"]
 
-    unmade = [["uplink", "del", "up1"], ["unexpose", a, "5000"], ["unexpose", a, "6000-6010:7000/udp"],
+    unmade = [["set", "timeout.udp", "default"], ["uplink", "del", "up1"], ["unexpose", a, "5000"], ["unexpose", a, "6000-6010:7000/udp"],
               ["unexpose", a, f"{HOST_ADDRESS}:53/both"], ["del", host.name("b")], ["network", "del", "blue"],
-              ["del", a], ["down"]]
+              ["del", a], ["del", host.name("c")], ["down"]]
     for command in unmade:
         assert host.nsbpf(*command).stdout != "unchanged\n", command
         done = host.nsbpf(*command)

@@ -2,18 +2,22 @@
 """What nsbpf says about what runs: the bare command, list, ports, network list, uplink list; as text and as JSON."""
 import os
 import re
+import struct
 
+import maps
 import pytest
 from topology import HOST_ADDRESS, OUTSIDE_FAR, TOP, run, wait_for
 
 ENDPOINT = {"name": str, "network": str, "addresses": list, "gateway": str, "mac": str, "device": str, "mtu": int,
-            "state": str, "adopted": bool, "rx_packets": int, "rx_bytes": int, "tx_packets": int, "tx_bytes": int,
-            "drops": int}
+            "state": str, "adopted": bool, "connections": int, "max_connections": (int, type(None)), "nat_ports": int,
+            "rx_packets": int, "rx_bytes": int, "tx_packets": int, "tx_bytes": int, "drops": int}
 PORT = {"endpoint": str, "protocol": str, "address": str, "first": int, "last": int, "target": int, "sources": list}
-NETWORK = {"name": str, "subnet": str, "gateway": str, "mtu": (int, type(None)), "isolate": bool, "endpoints": int}
+NETWORK = {"name": str, "subnet": str, "gateway": str, "mtu": (int, type(None)), "isolate": bool,
+           "masquerade": str, "filtering": str, "endpoints": int}
 UPLINK = {"name": str, "ifindex": int, "address": str, "named": bool, "attach": str}
 STATUS = {"host": dict, "uplinks": list, "networks": list, "endpoints": list, "ports": list, "connections": dict,
           "drops": dict}
+CONNECTIONS = {"count": int, "max": int, "nat_ports": int, "gave_way": int, "overlaps": int}
 HOST = {"netns_cookie": str, "running": bool, "attach": str}
 
 
@@ -63,8 +67,8 @@ def test_everything_as_json(host):
          "sources": []}]
     assert status["uplinks"] == [{"name": "up0", "ifindex": host.link("up0")["ifindex"], "address": HOST_ADDRESS,
                                   "named": False, "attach": host.attach}]
-    check({"count": int, "max": int}, status["connections"])
-    assert status["connections"] == {"count": 0, "max": 65536}
+    check(CONNECTIONS, status["connections"])
+    assert status["connections"] == {"count": 0, "max": 65536, "nat_ports": 0, "gave_way": 0, "overlaps": 0}
     assert list(status["drops"]) == drop_reasons()
     assert all(isinstance(count, int) for count in status["drops"].values())
 
@@ -87,6 +91,7 @@ def test_everything_as_text(host):
 def test_nothing_runs(host):
     status = host.json()
     check(STATUS, status)
+    check(CONNECTIONS, status["connections"])
     assert status["host"]["running"] is False
     assert [status[key] for key in ("uplinks", "networks", "endpoints", "ports")] == [[], [], [], []]
     assert host.nsbpf().stdout.strip()
@@ -126,13 +131,46 @@ def test_counters(host):
 
 @pytest.mark.attach
 def test_connections_are_counted(host):
-    a = host.add("a")
+    """Of all and of each endpoint: as many as there are pairs in the table, however they ended."""
+    a, b = host.add("a"), host.add("b")
     host.outside.tcp_echo(7000)
     host.outside.udp_echo(7001)
+    b.tcp_echo(80)
+    host.nsbpf("expose", b.name, "8080:80")
+
+    def counted():
+        originals = [conn for conn in maps.values(host, "connections") if conn["flags"] & 1]
+        of = {name: entry["connections"] for name, entry in host.endpoints().items()}
+        return len(originals), host.json()["connections"]["count"], of.get(a.name), of.get(b.name)
+
+    assert counted() == (0, 0, 0, 0)
     sessions = [a.tcp_session(OUTSIDE_FAR, 7000) for _ in range(3)] + [a.udp_session(OUTSIDE_FAR, 7001)]
     assert all("data" in session.ask() for session in sessions)
-    assert host.json()["connections"]["count"] == 4
+    assert counted() == (4, 4, 4, 0)
     assert "4 of 65536 connections" in host.nsbpf().stdout
+    sessions += [host.outside.tcp_session(HOST_ADDRESS, 8080), host.outside.tcp_session(HOST_ADDRESS, 8080)]
+    assert all("data" in session.ask() for session in sessions)
+    assert counted() == (6, 6, 4, 2)
+    host.nsbpf("unexpose", b.name, "8080:80")
+    assert counted() == (4, 4, 4, 0)
+    host.nsbpf("set", "timeout.udp", "1s")
+    host.nsbpf("set", "timeout.tcp-closing", "1s")
+    sessions[0].stop()
+    assert a.udp(OUTSIDE_FAR, 7001)["data"] == "hello"
+    wait_for(lambda: counted() == (3, 3, 3, 0), what="a closed one and a silent one end")
+    host.nsbpf("del", a.name)
+    assert counted() == (0, 0, None, 0)
+    assert host.json()["connections"]["nat_ports"] == 0
+
+
+def test_pressure_is_shown(host):
+    """Nothing of it while there is none; `gave_way` and `overlaps` are the datapath's to count."""
+    host.add("a")
+    assert "lack of room" not in host.nsbpf().stdout
+    maps.write(host, "pressure", 0, struct.pack("=IIQQII", 0, 0, 7, 3, 0, 0))
+    assert "lack of room: 7 connections gave way, 3 had to share a NAT port\n" in host.nsbpf().stdout
+    connections = host.json()["connections"]
+    assert (connections["gave_way"], connections["overlaps"]) == (7, 3)
 
 
 def test_drops_are_counted_by_reason_and_endpoint(host):
@@ -166,6 +204,7 @@ def test_state_gone_in_both_listings(host):
 def test_version_and_help(host):
     assert re.search(r"\d", host.nsbpf("version").stdout)
     whole = host.nsbpf("help").stdout
-    for verb in ("add", "del", "list", "exec", "shell", "expose", "unexpose", "ports", "network", "uplink", "down"):
+    for verb in ("add", "del", "list", "exec", "shell", "expose", "unexpose", "ports", "network", "uplink", "set", "get",
+                 "down"):
         assert verb in whole
         assert verb in host.nsbpf("help", verb).stdout

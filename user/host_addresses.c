@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Brings the map of the host's addresses up to date, and looks into it. */
+#include "host_addresses.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+#include "addr.h"
+#include "cleanup.h"
+
+/* From the FIB's local table, which has the broadcast addresses as well. Every address once: the gateway's is on each
+ * host veth. */
+struct address_set {
+	struct nsbpf_addr addrs[NSBPF_MAX_HOST_ADDRESSES];
+	__u8 kinds[NSBPF_MAX_HOST_ADDRESSES]; /* enum host_address */
+	unsigned int count;
+};
+
+static bool address_in(const struct address_set *set, const struct nsbpf_addr *addr)
+{
+	for (unsigned int i = 0; i < set->count; i++)
+		if (addr_equal(&set->addrs[i], addr))
+			return true;
+	return false;
+}
+
+static int address_collect(const struct route *route, void *arg)
+{
+	struct address_set *set = arg;
+
+	if ((route->type != RTN_LOCAL && route->type != RTN_BROADCAST) || route->prefix != 32 ||
+	    address_in(set, &route->dst))
+		return 0;
+	if (set->count == NSBPF_MAX_HOST_ADDRESSES)
+		return -ENOSPC;
+	set->kinds[set->count] = route->type == RTN_LOCAL ? HOST_ADDRESS_LOCAL : HOST_ADDRESS_BROADCAST;
+	set->addrs[set->count++] = route->dst;
+	return 0;
+}
+
+static int addresses_delete_others(int map, const struct address_set *set)
+{
+	struct nsbpf_addr kept, next, *previous = NULL;
+
+	while (!bpf_map_get_next_key(map, previous, &next)) {
+		if (address_in(set, &next)) {
+			/* The walk goes on from a key that stays: from a deleted one it would start again. */
+			kept = next;
+			previous = &kept;
+		} else if (bpf_map_delete_elem(map, &next)) {
+			return -errno;
+		}
+	}
+	return 0;
+}
+
+static int addresses_add(int map, const struct address_set *set)
+{
+	for (unsigned int i = 0; i < set->count; i++)
+		if (bpf_map_update_elem(map, &set->addrs[i], &set->kinds[i], BPF_ANY))
+			return -errno;
+	return 0;
+}
+
+int host_addresses_refresh(struct host *host, struct error *err)
+{
+	_cleanup_free_ struct address_set *set = calloc(1, sizeof(*set));
+	int map = host->maps[MAP_HOST_ADDRESSES];
+	int ret;
+
+	if (!set)
+		return fail(err, EXIT_SYSTEM, "out of memory");
+	ret = route_each(host->nl, AF_INET, address_collect, set);
+	if (!ret)
+		ret = addresses_delete_others(map, set);
+	if (!ret)
+		ret = addresses_add(map, set);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot bring the host's addresses up to date: %s", strerror(-ret));
+	return 0;
+}
+
+int host_address_add(struct host *host, const struct nsbpf_addr *addr)
+{
+	__u8 kind = HOST_ADDRESS_LOCAL;
+
+	return bpf_map_update_elem(host->maps[MAP_HOST_ADDRESSES], addr, &kind, BPF_ANY) ? -errno : 0;
+}
+
+int host_address_require(const struct host *host, const struct nsbpf_addr *addr, struct error *err)
+{
+	char text[ADDR_TEXT];
+	__u8 kind;
+
+	if (!bpf_map_lookup_elem(host->maps[MAP_HOST_ADDRESSES], addr, &kind) && kind == HOST_ADDRESS_LOCAL)
+		return 0;
+	return fail(err, EXIT_MISSING, "%s is no address of this host", addr_format(addr, text));
+}

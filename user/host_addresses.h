@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The host's own addresses, as the datapath knows them. */
+#ifndef NSBPF_HOST_ADDRESSES_H
+#define NSBPF_HOST_ADDRESSES_H
+
+#include "host.h"
+
+/* Local and broadcast addresses, as the FIB has them now. */
+int host_addresses_refresh(struct host *host, struct error *err);
+/* One that the host just got. 0 or -errno. */
+int host_address_add(struct host *host, const struct nsbpf_addr *addr);
+/* 0 if it was one of the host's, other than broadcast, at the last refresh; else -1 with err. */
+int host_address_require(const struct host *host, const struct nsbpf_addr *addr, struct error *err);
+
+#endif
