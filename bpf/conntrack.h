@@ -185,12 +185,14 @@ static __always_inline void conn_may_give_way(const struct tuple *original)
 		*place = *original;
 }
 
-static __always_inline void conn_touch(struct __sk_buff *skb, struct conn *c, __u32 now)
+/* A RST keeps nothing alive (RFC 7857 7.1). */
+static __always_inline void conn_touch(struct __sk_buff *skb, const struct packet *p, struct conn *c)
 {
 	/* Two CPUs may carry one direction: a socket that two threads send on. */
 	__sync_fetch_and_add(&c->packets, wire_packets(skb));
 	__sync_fetch_and_add(&c->bytes, skb->len - ETH_HLEN);
-	c->seen = now;
+	if (!(p->tcp_flags & TCP_RST))
+		c->seen = clock_now();
 }
 
 /* How a new connection comes by its source port. */

@@ -163,7 +163,7 @@ static __always_inline enum verdict conn_forward(struct __sk_buff *skb, struct p
 	if (p->first_fragment && fragment_first(skb, p))
 		return VERDICT_CONSUMED;
 	tcp_track(skb, p, c);
-	conn_touch(skb, c, clock_now());
+	conn_touch(skb, p, c);
 	v = rewrite(skb, p, &c->xlat);
 	if (v != VERDICT_CONTINUE)
 		return v;

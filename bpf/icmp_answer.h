@@ -104,6 +104,38 @@ static __always_inline int answer_make_room(struct __sk_buff *skb, __u32 quoted)
 	return bpf_skb_adjust_room(skb, ICMP_ERROR_HEADERS, BPF_ADJ_ROOM_MAC, 0);
 }
 
+/*
+ * Is the checksum only begun, for a device to complete (CHECKSUM_PARTIAL)? It is then the sum of the pseudo header. One
+ * that is so by chance may be taken for it: nothing depends on the checksum of a quoted packet.
+ */
+static __always_inline bool checksum_is_partial(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 length = p->length + ETH_HLEN - p->l4;
+	__u16 check;
+
+	if (p->kind != L4_PORTS ||
+	    bpf_skb_load_bytes(skb, p->l4 + l4_checksum_offset(p->tuple.proto), &check, sizeof(check)))
+		return false;
+	return check == csum_fold16((__u64)addr_get4(&p->tuple.saddr) + addr_get4(&p->tuple.daddr) +
+				    bpf_htons(p->tuple.proto) + bpf_htons(length));
+}
+
+/*
+ * The frame stays CHECKSUM_PARTIAL, so a device that completes it will write into the quote, and the ICMP checksum
+ * would no longer fit. Unless there is nothing to complete: the device writes ~(rest + check), so check has to be that
+ * already; in ones' complement check = -rest / 2.
+ */
+static __always_inline int answer_complete(struct __sk_buff *skb, const struct packet *p, __u32 quoted)
+{
+	__u32 l4 = p->l4 + ICMP_ERROR_HEADERS, where = l4 + l4_checksum_offset(p->tuple.proto);
+	__u16 check = 0;
+
+	if (bpf_skb_store_bytes(skb, where, &check, sizeof(check), 0))
+		return -EINVAL;
+	check = (0xffff - skb_sum(skb, l4, ETH_HLEN + ICMP_ERROR_HEADERS + quoted - l4)) * 0x8000U % 0xffff;
+	return bpf_skb_store_bytes(skb, where, &check, sizeof(check), 0);
+}
+
 static __always_inline int answer_write(struct __sk_buff *skb, const struct packet *p, const struct icmp_answer *a,
 					__u32 quoted, __be32 source)
 {
@@ -148,6 +180,7 @@ __noinline int icmp_answer(struct __sk_buff *skb, struct packet *p)
 	struct icmp_answer a;
 	struct endpoint *ep = NULL;
 	__u32 quoted, slot = endpoint_slot(skb->ifindex);
+	bool partial;
 	__be32 source;
 
 	if (!p)
@@ -172,7 +205,9 @@ __noinline int icmp_answer(struct __sk_buff *skb, struct packet *p)
 	quoted = p->length;
 	if (quoted > ICMP_ERROR_MAX - ICMP_ERROR_HEADERS)
 		quoted = ICMP_ERROR_MAX - ICMP_ERROR_HEADERS;
-	if (answer_make_room(skb, quoted) || answer_write(skb, p, &a, quoted, source))
+	partial = checksum_is_partial(skb, p);
+	if (answer_make_room(skb, quoted) || (partial && answer_complete(skb, p, quoted)) ||
+	    answer_write(skb, p, &a, quoted, source))
 		return TC_ACT_SHOT;
 	skb->queue_mapping = 0;
 	return ep ? answer_endpoint(skb, ep) : bpf_redirect_neigh(skb->ifindex, NULL, 0, 0);

@@ -155,17 +155,15 @@ static __always_inline __u16 binding_make(struct workbench *w, __u16 port)
 	if (w->binding.port == port || !bpf_map_update_elem(&bindings, &w->binding, &value, BPF_NOEXIST))
 		return port;
 	other = bpf_map_lookup_elem(&bindings, &w->binding);
-	if (!other)
-		return port;
-	value = *other;
-	if (binding_take(w, value)) {
+	value = other ? *other : 0;
+	if (other && binding_take(w, value)) {
 		port_release(table, proto, port);
-		/* That has taken the other CPU's entry with it. */
-	} else {
-		value = port;
+		return value;
 	}
-	bpf_map_update_elem(&bindings, &w->binding, &value, BPF_ANY);
-	return value;
+	/* The other one has ended already. */
+	value = port;
+	bpf_map_update_elem(&bindings, &w->binding, &value, BPF_NOEXIST);
+	return port;
 }
 
 /* The NAT port of the endpoint's port, with a share in it for one connection: the port, or -ENOENT. */
@@ -175,10 +173,7 @@ static __noinline int binding_get(struct __sk_buff *skb, struct workbench *w, __
 	__u64 *word = nat_port(w->search.table, w->plan.xlat.proto, own), old;
 	__u32 *bound;
 
-	w->binding = (struct binding_key){ .address = w->search.table - 1,
-					   .proto = nat_proto(w->plan.xlat.proto),
-					   .endpoint = w->plan.endpoint,
-					   .port = own };
+	binding_key_of(w->search.owner, w->search.table, w->plan.xlat.proto, &w->binding);
 	if (!word)
 		return -ENOENT;
 	if (binding_take(w, own))
@@ -187,12 +182,10 @@ static __noinline int binding_get(struct __sk_buff *skb, struct workbench *w, __
 	if (bound && binding_take(w, *bound))
 		return *bound & 0xffff;
 	old = *(volatile __u64 *)word;
-	if (own_port_is_free(skb, w, own, old)) {
-		if (port_claim(word, old, w->search.owner))
-			return binding_make(w, own);
-		if (binding_take(w, own)) /* another CPU was faster */
-			return own;
-	}
+	if (own_port_is_free(skb, w, own, old) && port_claim(word, old, w->search.owner))
+		return binding_make(w, own);
+	if (binding_take(w, own)) /* another CPU was faster */
+		return own;
 	if (port_may_be_searched(w, own))
 		bpf_loop(2 * w->search.count, port_search_step, &found, 0);
 	return found.port < 0 ? found.port : binding_make(w, found.port);

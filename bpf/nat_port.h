@@ -7,7 +7,7 @@
 #ifndef NSBPF_BPF_NAT_PORT_H
 #define NSBPF_BPF_NAT_PORT_H
 
-#define PORT_RETRIES 8 /* more CPUs than that at one port within nanoseconds: then it counts as taken */
+#define PORT_RETRIES 64 /* as often may other CPUs change one port's word before our exchange */
 #define PORT_USERS_MAX 0xffff
 
 static __always_inline void usage_add(__u32 endpoint, int connections, int ports)
@@ -147,40 +147,69 @@ static __always_inline bool port_claim(__u64 *word, __u64 old, __u32 owner)
 	return __sync_val_compare_and_swap(word, old, claimed) == old;
 }
 
-/* The port's last connection has ended: it is not to be found any more. */
-static __always_inline void binding_forget(__u32 table, __u8 proto, __u16 port, const __u64 *word, __u32 owner)
+/* The binding's entry in `bindings` goes, or comes back. */
+static __always_inline void binding_hide(const struct binding_key *key, __u32 port)
 {
-	struct binding_key key = {
-		.address = table - 1, .proto = nat_proto(proto), .endpoint = owner >> NAT_ENDPOINT_SHIFT, .port = owner
-	};
-	__u32 value = port;
+	__u32 *value = bpf_map_lookup_elem(&bindings, key);
 
-	if (key.port == port)
-		return;
-	bpf_map_delete_elem(&bindings, &key);
-	/* Its owner may have begun to use it again just now. */
-	if ((__u32) * (volatile __u64 *)word == owner && port_users(*(volatile __u64 *)word))
-		bpf_map_update_elem(&bindings, &key, &value, BPF_NOEXIST);
+	if (value && *value == port)
+		bpf_map_delete_elem(&bindings, key);
 }
 
-/* A connection ends that had a share in a NAT port. `table` 0: it had none. `port` in host order. */
+static __always_inline void binding_show(const struct binding_key *key, __u32 port)
+{
+	bpf_map_update_elem(&bindings, key, &port, BPF_NOEXIST);
+}
+
+static __always_inline void binding_key_of(__u64 word, __u32 table, __u32 proto, struct binding_key *key)
+{
+	key->address = table - 1;
+	key->proto = nat_proto(proto);
+	key->endpoint = word >> NAT_ENDPOINT_SHIFT;
+	key->port = word;
+	key->pad = 0;
+}
+
+static __always_inline __u64 port_freed(__u64 word)
+{
+	return (__u32)word | (__u64)(clock_now() >> NAT_CLOCK_SHIFT) << NAT_FREED_SHIFT;
+}
+
+/*
+ * A connection ends that had a share in a NAT port. `table` 0: it had none. `port` in host order. The last one hides
+ * the binding first: so no entry leads to a port that is free, and none is deleted but by who made it so.
+ */
 __noinline int port_release(__u32 table, __u32 proto, __u32 port)
 {
-	__u64 *word, old, freed;
+	__u64 *word = table ? nat_port(table, proto, port) : NULL, old;
+	struct binding_key key;
+	bool hidden = false;
 
-	if (!table)
+	if (!word)
 		return 0;
-	word = nat_port(table, proto, port);
-	if (!word || !port_users(*word))
-		return 0;
-	old = __sync_fetch_and_add(word, -(1ULL << NAT_USERS_SHIFT));
-	if (port_users(old) != 1)
-		return 0;
-	freed = (__u32)old | (__u64)(clock_now() >> NAT_CLOCK_SHIFT) << NAT_FREED_SHIFT;
-	__sync_val_compare_and_swap(word, old - (1ULL << NAT_USERS_SHIFT), freed);
-	ports_bound_add(table, proto, port, -1);
-	usage_add((__u32)old >> NAT_ENDPOINT_SHIFT, 0, -1);
-	binding_forget(table, proto, port, word, old);
+	binding_key_of(*(volatile __u64 *)word, table, proto, &key);
+	for (int i = 0; i < PORT_RETRIES; i++) {
+		old = *(volatile __u64 *)word;
+		if (!port_users(old))
+			return 0;
+		if (port_users(old) > 1) {
+			if (__sync_val_compare_and_swap(word, old, old - (1ULL << NAT_USERS_SHIFT)) != old)
+				continue;
+			/* Somebody has taken a share while it was hidden. */
+			if (hidden)
+				binding_show(&key, port);
+			return 0;
+		}
+		if (!hidden && key.port != port) {
+			binding_hide(&key, port);
+			hidden = true;
+		}
+		if (__sync_val_compare_and_swap(word, old, port_freed(old)) == old) {
+			ports_bound_add(table, proto, port, -1);
+			usage_add(key.endpoint, 0, -1);
+			return 0;
+		}
+	}
 	return 0;
 }
 
