@@ -11,13 +11,15 @@
 #define TCP_OPTION_WINDOW_SCALE 3
 #define TCP_OPTIONS_MAX 40
 #define TCP_SCALE_MAX 14 /* RFC 7323 2.3 */
+#define TCP_SCALE_SHIFT 0xf
+#define TCP_SCALE_OFFERED 0x10 /* in conn.scale: the SYN had the option */
 
 static __always_inline bool tcp_after(__u32 a, __u32 b)
 {
 	return (__s32)(a - b) > 0;
 }
 
-/* The shift of the windows to come, by a SYN's options (RFC 7323 2.2); 0 without. */
+/* The shift of the windows to come, by a SYN's options, with TCP_SCALE_OFFERED; 0 without. */
 static __noinline __u8 tcp_window_scale(struct __sk_buff *skb, const struct packet *p)
 {
 	__u32 at = p->l4 + sizeof(struct tcphdr), end = p->l4 + p->l4_length;
@@ -28,7 +30,7 @@ static __noinline __u8 tcp_window_scale(struct __sk_buff *skb, const struct pack
 		if (bpf_skb_load_bytes(skb, at, option, at + 3 <= end ? 3 : 1) || option[0] == TCP_OPTION_END)
 			return 0;
 		if (option[0] == TCP_OPTION_WINDOW_SCALE)
-			return option[2] < TCP_SCALE_MAX ? option[2] : TCP_SCALE_MAX;
+			return TCP_SCALE_OFFERED | (option[2] < TCP_SCALE_MAX ? option[2] : TCP_SCALE_MAX);
 		if (option[0] != TCP_OPTION_NOP && option[1] < 2)
 			return 0;
 		at += option[0] == TCP_OPTION_NOP ? 1 : option[1];
@@ -68,7 +70,7 @@ static __always_inline __u8 tcp_seen(const struct packet *p)
 
 /* What of this direction's windows has to be known before the first of them counts. */
 static __always_inline void tcp_window_begin(struct __sk_buff *skb, const struct packet *p, const struct tcphdr *tcp,
-					     struct conn *c)
+					     struct conn *c, struct conn *other)
 {
 	__u32 ack = bpf_ntohl(tcp->ack_seq), window = bpf_ntohs(tcp->window);
 
@@ -76,10 +78,14 @@ static __always_inline void tcp_window_begin(struct __sk_buff *skb, const struct
 		c->acked = ack;
 		c->edge = ack + window; /* a SYN's is never scaled, and one packet later there is another */
 	}
-	if (p->tcp_flags & TCP_SYN)
+	if (p->tcp_flags & TCP_SYN) {
 		c->scale = tcp_window_scale(skb, p);
-	else if (!(c->tcp & TCP_SEEN_SYN))
+		/* Both have to offer it, or neither scales (RFC 7323 2.2). */
+		if (other->tcp & TCP_SEEN_SYN && !(c->scale & other->scale & TCP_SCALE_OFFERED))
+			c->scale = other->scale = 0;
+	} else if (!(c->tcp & TCP_SEEN_SYN)) {
 		c->scale = TCP_SCALE_MAX; /* adopted: nobody knows */
+	}
 }
 
 static __always_inline void tcp_show(struct packet *p, struct conn *c, struct conn *other, bool reset)
@@ -112,7 +118,7 @@ static __noinline int tcp_transition(struct __sk_buff *skb, struct packet *p, st
 	if (tcp_reopens(p, c, before))
 		c->tcp = other->tcp = 0;
 	if (!reset)
-		tcp_window_begin(skb, p, tcp, c);
+		tcp_window_begin(skb, p, tcp, c, other);
 	tcp_show(p, c, other, reset);
 	after = conn_state(IPPROTO_TCP, c->tcp, other->tcp);
 
@@ -144,7 +150,7 @@ static __always_inline void tcp_track(struct __sk_buff *skb, struct packet *p, s
 	if ((void *)(tcp + 1) > packet_end(skb) || (p->tcp_flags & (TCP_SYN | TCP_RST | TCP_ACK)) != TCP_ACK)
 		return;
 	ack = bpf_ntohl(tcp->ack_seq);
-	edge = ack + ((__u32)bpf_ntohs(tcp->window) << (c->scale & 15));
+	edge = ack + ((__u32)bpf_ntohs(tcp->window) << (c->scale & TCP_SCALE_SHIFT));
 	if (tcp_after(ack, c->acked))
 		c->acked = ack;
 	if (tcp_after(edge, c->edge))

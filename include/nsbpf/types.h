@@ -198,7 +198,7 @@ struct conn {
 	__u8 tcp;          /* enum tcp_seen */
 	__u8 source_ports; /* original only: 1 + the port table whose NAT port xlat.sport is; 0: it is no binding's */
 	__u8 target_ports; /* original only: the same of the key's dport, where a binding led to the endpoint */
-	__u8 scale;        /* TCP: shift of this direction's windows, as its SYN had it */
+	__u8 scale;        /* TCP: shift of this direction's windows, see bpf/tcp.h */
 	__u8 pad;
 	__u32 acked; /* TCP: the highest acknowledgement of this direction, host order */
 	__u32 edge;  /* TCP: the first sequence number behind the window that it has offered */
