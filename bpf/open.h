@@ -59,15 +59,17 @@ static __always_inline enum verdict plan_source(struct __sk_buff *skb, struct pa
 
 	if (!pr || !port_search_begin(&w->search, p->tuple.proto, own))
 		return drop(p, DROP_NO_PORT);
-	if (w->plan.source == SOURCE_BINDING) {
+	if (w->plan.source == SOURCE_BINDING)
 		err = plan_bind(skb, p, w, own);
-		if (err == -EEXIST)
-			__sync_fetch_and_add(&pr->overlaps, 1);
-	} else if (w->plan.source == SOURCE_KEPT) {
+	else if (w->plan.source == SOURCE_KEPT)
 		err = plan_insert_reply(p, w);
+	if (err == -EEXIST) {
+		enum verdict v = port_overlap(skb, p, w);
+
+		if (v == VERDICT_CONTINUE && w->plan.source == SOURCE_BINDING)
+			__sync_fetch_and_add(&pr->overlaps, 1);
+		return v;
 	}
-	if (err == -EEXIST)
-		return port_overlap(skb, p, w);
 	return err ? drop(p, DROP_TABLE_FULL) : VERDICT_CONTINUE;
 }
 
