@@ -14,6 +14,7 @@
 
 #include "cleanup.h"
 #include "datapath.h"
+#include "forwarding.h"
 #include "host_maps.h"
 #include "netns.h"
 #include "pins.h"
@@ -170,23 +171,11 @@ int host_start(struct host *host, struct error *err)
 	return refresh(host, err);
 }
 
-/* As it would be without us: like every device's that nobody has set apart, what ip_forward says. */
-static int restore_forwarding(struct host *host, struct error *err)
-{
-	_cleanup_fclose_ FILE *f = fopen("/proc/sys/net/ipv4/ip_forward", "re");
-	int on, ret;
-
-	if (!f || fscanf(f, "%d", &on) != 1)
-		return fail(err, EXIT_SYSTEM, "cannot read net.ipv4.ip_forward");
-	ret = link_set_forwarding(host->nl, LOOPBACK_IFINDEX, on);
-	return ret ? fail(err, EXIT_SYSTEM, "cannot set net.ipv4.conf.lo.forwarding: %s", strerror(-ret)) : 0;
-}
-
 int host_stop(struct host *host, struct error *err)
 {
 	char old[PATH_MAX + 4];
 
-	if ((host->running || host->damaged) && restore_forwarding(host, err))
+	if ((host->running || host->damaged) && forwarding_restore(host, err))
 		return -1;
 	/* Renamed first: what is removed in part must not look like a host. */
 	snprintf(old, sizeof(old), "%s-old", host->dir);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "forwarding.h"
 #include "host_addresses.h"
 #include "uplinks.h"
 
@@ -37,17 +38,9 @@ static int refresh_nat_ports(struct host *host, struct error *err)
 	return 0;
 }
 
-/* See route_lookup() in bpf/route.h. */
-static int refresh_forwarding(struct host *host, struct error *err)
-{
-	int ret = link_set_forwarding(host->nl, LOOPBACK_IFINDEX, true);
-
-	return ret ? fail(err, EXIT_SYSTEM, "cannot set net.ipv4.conf.lo.forwarding: %s", strerror(-ret)) : 0;
-}
-
 int refresh(struct host *host, struct error *err)
 {
-	return refresh_forwarding(host, err) || refresh_nat_ports(host, err) || host_addresses_refresh(host, err) ||
+	return forwarding_lend(host, err) || refresh_nat_ports(host, err) || host_addresses_refresh(host, err) ||
 			       uplinks_refresh(host, err)
 		       ? -1
 		       : 0;
