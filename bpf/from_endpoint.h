@@ -134,9 +134,8 @@ static __always_inline enum verdict may_masquerade(struct packet *p)
 {
 	switch (p->kind) {
 	case L4_UNKNOWN:
+	case L4_FRAGMENT: /* of such a protocol */
 		return drop(p, DROP_PROTOCOL);
-	case L4_FRAGMENT:
-		return drop(p, DROP_FRAGMENT);
 	case L4_ICMP_OTHER:
 		return drop(p, DROP_ICMP_ERROR);
 	case L4_ECHO:
@@ -157,6 +156,7 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 	struct network *net = network_get(network);
 	struct workbench *w = workbench_get();
 	enum verdict v;
+	bool local;
 	__u32 oif;
 
 	if (!p || !net || !w)
@@ -167,16 +167,17 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 	v = route_lookup(skb, p, w);
 	if (v != VERDICT_CONTINUE)
 		return v;
-	if (p->kind == L4_FRAGMENT) {
+	local = w->route.local;
+	oif = w->route.oif;
+	if (!local && endpoint_slot(oif))
+		return to_other_network(skb, p, net, endpoint_slot(oif));
+	if (p->kind == L4_FRAGMENT && is_translated(p->tuple.proto)) {
 		if (fragment_hold(skb, p))
 			return VERDICT_CONTINUE;
-		return w->route.local ? VERDICT_PASS : VERDICT_DROP;
+		return local ? VERDICT_PASS : VERDICT_DROP;
 	}
-	if (w->route.local)
+	if (local)
 		return to_host(skb, p, net);
-	oif = w->route.oif;
-	if (endpoint_slot(oif))
-		return to_other_network(skb, p, net, endpoint_slot(oif));
 	v = may_masquerade(p);
 	if (v != VERDICT_CONTINUE)
 		return v;

@@ -79,10 +79,15 @@ static __always_inline enum verdict to_bound(struct packet *p, const struct bind
  * from_endpoint_new(). */
 __noinline int from_uplink_new(struct __sk_buff *skb, struct packet *p)
 {
+	struct nsbpf_addr source;
 	struct binding b = {};
 	struct mapping *m;
 
 	if (!p || !mapping_wants(p) || addr_is_loopback(&p->tuple.daddr))
+		return VERDICT_PASS;
+	/* From outside, and from an address of the host: a martian, for the host's stack to drop. */
+	source = p->tuple.saddr;
+	if (bpf_map_lookup_elem(&host_addresses, &source))
 		return VERDICT_PASS;
 	m = mapping_lookup(p->tuple.proto, &p->tuple.daddr, p->tuple.dport);
 	if (m)
@@ -96,7 +101,7 @@ static __always_inline enum verdict from_uplink_fragment(struct __sk_buff *skb, 
 {
 	if (fragment_resolve(p))
 		return VERDICT_CONTINUE;
-	if (is_hosts_datagram(p) || !fragment_hold(skb, p))
+	if (!is_translated(p->tuple.proto) || is_hosts_datagram(p) || !fragment_hold(skb, p))
 		return VERDICT_PASS;
 	return VERDICT_CONTINUE;
 }

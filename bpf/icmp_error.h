@@ -173,7 +173,11 @@ static __noinline enum verdict related_forward(struct __sk_buff *skb, struct pac
 		if (conn_route(skb, p, network) != VERDICT_CONTINUE)
 			return drop(p, DROP_ICMP_ERROR);
 	}
-	return c ? forward(skb, p, c) : drop(p, DROP_ICMP_ERROR);
+	if (!c)
+		return drop(p, DROP_ICMP_ERROR);
+	if (!c->target && !packet_fits(skb, p, c->mtu))
+		return drop(p, DROP_TOO_BIG);
+	return forward(skb, p, c);
 }
 
 #endif

@@ -57,6 +57,11 @@ static __always_inline enum verdict parse_icmp(struct __sk_buff *skb, struct pac
 	return VERDICT_CONTINUE;
 }
 
+static __always_inline bool is_translated(__u8 proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_ICMP;
+}
+
 /* Bytes of L4 header that the datagram must have room for, by its own length field. */
 static __always_inline __u16 l4_minimum(__u8 proto)
 {
