@@ -48,4 +48,21 @@ int end_connection(struct __sk_buff *skb)
 	return -conn_end(&key);
 }
 
+/* The times have changed: the timer of the connection with that tuple looks again how long there is to go. 0, or
+ * ENOENT. */
+SEC("tc")
+int review_connection(struct __sk_buff *skb)
+{
+	struct tuple key;
+	struct conn *c;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &key, sizeof(key)))
+		return EINVAL;
+	c = conn_lookup(&key);
+	if (!c || !(c->flags & CONN_ORIGINAL))
+		return ENOENT;
+	conn_arm(c, 0);
+	return 0;
+}
+
 #endif

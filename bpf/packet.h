@@ -87,6 +87,7 @@ static __always_inline void *packet_l4(struct __sk_buff *skb, const struct packe
  */
 static __always_inline bool length_is_within(__u32 *length, __u32 least, __u32 most)
 {
+	asm volatile("" : "+r"(least)); /* or a least of 1 becomes a comparison with 0, which teaches nothing */
 	asm volatile("" : "+r"(*length));
 	if (*length > most)
 		return false;
