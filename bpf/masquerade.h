@@ -150,6 +150,7 @@ static __always_inline __u16 binding_make(struct workbench *w, __u16 port)
 	__u32 table = w->search.table, value = port, *other;
 	__u8 proto = w->plan.xlat.proto;
 
+	w->search.fresh = true;
 	ports_bound_add(table, proto, port, 1);
 	usage_add(w->binding.endpoint, 0, 1);
 	if (w->binding.port == port || !bpf_map_update_elem(&bindings, &w->binding, &value, BPF_NOEXIST))
@@ -157,6 +158,7 @@ static __always_inline __u16 binding_make(struct workbench *w, __u16 port)
 	other = bpf_map_lookup_elem(&bindings, &w->binding);
 	value = other ? *other : 0;
 	if (other && binding_take(w, value)) {
+		w->search.fresh = false;
 		port_release(table, proto, port);
 		return value;
 	}

@@ -33,6 +33,7 @@ static __always_inline int plan_bind(struct __sk_buff *skb, struct packet *p, st
 	w->search.table = port_table(&address, true);
 	if (!w->search.table)
 		return -EEXIST;
+	w->search.fresh = false;
 	w->search.owner = port_owner(w->plan.endpoint, own);
 	port = binding_get(skb, w, own);
 	if (port < 0)
@@ -40,8 +41,9 @@ static __always_inline int plan_bind(struct __sk_buff *skb, struct packet *p, st
 	w->plan.xlat.sport = bpf_htons(port);
 	w->plan.source_ports = w->search.table;
 	tuple_reverse(&w->plan.xlat, &w->key);
-	/* Since the binding was made the host may have got a socket for this answer. */
-	if (!has_host_socket(skb, &w->key))
+	/* The host may have a socket for the answer from this destination, or have got one since the binding was made.
+	 */
+	if (w->search.fresh || !has_host_socket(skb, &w->key))
 		err = plan_insert_reply(p, w);
 	if (err) {
 		port_release(w->plan.source_ports, w->plan.xlat.proto, port);

@@ -9,6 +9,7 @@ struct port_search {
 	__u32 count; /* of both ranges together */
 	__u32 table;
 	__u32 owner; /* as a NAT port's word has it */
+	bool fresh;  /* the binding was made for this very connection */
 };
 
 struct workbench {
