@@ -174,6 +174,26 @@ static __always_inline int answer_endpoint(struct __sk_buff *skb, const struct e
 	return bpf_redirect_peer(ep->ifindex, 0);
 }
 
+/* To whoever sent it from outside: as the host would route it, or where that is no uplink, back the way it came. */
+static __always_inline int answer_outside(struct __sk_buff *skb, struct packet *p, __be32 source)
+{
+	struct workbench *w = workbench_get();
+
+	if (!w)
+		return TC_ACT_SHOT;
+	__builtin_memset(&w->key, 0, sizeof(w->key));
+	addr_set4(&w->key.saddr, source);
+	w->key.daddr = p->tuple.saddr;
+	w->key.proto = IPPROTO_ICMP;
+	if (route_lookup(skb, p, w) != VERDICT_CONTINUE || w->route.local ||
+	    !bpf_map_lookup_elem(&uplinks, &w->route.oif)) {
+		w->route.oif = skb->ifindex;
+		__builtin_memset(&w->route.nexthop, 0, sizeof(w->route.nexthop));
+	}
+	forward_outside(skb, p, w->route.oif, &w->route.nexthop);
+	return p->action;
+}
+
 /* The packet is dropped, for p->reason: the TC action, which is a redirect if its sender is to hear of it. */
 __noinline int icmp_answer(struct __sk_buff *skb, struct packet *p)
 {
@@ -209,8 +229,7 @@ __noinline int icmp_answer(struct __sk_buff *skb, struct packet *p)
 	if (answer_make_room(skb, quoted) || (partial && answer_complete(skb, p, quoted)) ||
 	    answer_write(skb, p, &a, quoted, source))
 		return TC_ACT_SHOT;
-	skb->queue_mapping = 0;
-	return ep ? answer_endpoint(skb, ep) : bpf_redirect_neigh(skb->ifindex, NULL, 0, 0);
+	return ep ? answer_endpoint(skb, ep) : answer_outside(skb, p, source);
 }
 
 /* The packet's verdict as tc wants it, with the drop on the books. */
