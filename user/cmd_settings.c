@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* nsbpf set, nsbpf get */
 #include <stdio.h>
+#include <string.h>
 
 #include "command.h"
-#include "host.h"
+#include "connections.h"
 #include "listing.h"
 #include "settings.h"
 
@@ -28,13 +29,30 @@ static const char *below_floor(const struct setting *setting, __u32 value, char 
 	return text;
 }
 
+/* 1 if done, 0 if already so, -1 with err. */
+static int change(struct host *host, const struct setting *setting, __u32 value, struct error *err)
+{
+	int ret;
+
+	if (!host->running)
+		return fail(err, EXIT_MISSING,
+			    "nothing runs here, so there is nothing to set (`nsbpf add NAME` begins)");
+	if (setting_get(setting, host->settings) == value)
+		return 0;
+	setting_put(setting, host->settings, value);
+	ret = connections_review(host);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "%s is set, but connections that are there may not know: %s",
+			    setting->name, strerror(-ret));
+	return 1;
+}
+
 int cmd_set(int argc, char **argv)
 {
 	const struct setting *setting;
 	char text[256];
 	struct error err;
 	struct host host;
-	bool changed = false;
 	__u32 value;
 	int ret;
 
@@ -47,18 +65,11 @@ int cmd_set(int argc, char **argv)
 		return report_usage("no setting %s (`nsbpf help set` lists them)", argv[1]);
 	if (setting_parse(setting, argv[2], &value))
 		return report_usage("%s %s: %s is wanted", argv[1], argv[2], setting_range(setting, text));
-	ret = host_change(&host, &err);
-	if (!ret && !host.running)
-		ret = fail(&err, EXIT_MISSING,
-			   "nothing runs here, so there is nothing to set (`nsbpf add NAME` begins)");
-	if (!ret) {
-		changed = setting_get(setting, host.settings) != value;
-		setting_put(setting, host.settings, value);
-	}
+	ret = host_change(&host, &err) ? -1 : change(&host, setting, value, &err);
 	host_close(&host);
-	if (ret)
+	if (ret < 0)
 		return report(&err);
-	return report_change(changed, changed ? below_floor(setting, value, text, sizeof(text)) : NULL);
+	return report_change(ret, ret ? below_floor(setting, value, text, sizeof(text)) : NULL);
 }
 
 static json_t *value_for_programs(const struct setting *setting, __u32 value)

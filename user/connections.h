@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The connection table, from user space: ending what is in it. */
+/* The connection table, from user space. */
 #ifndef NSBPF_CONNECTIONS_H
 #define NSBPF_CONNECTIONS_H
 
@@ -8,8 +8,11 @@
 /* Is this original entry's connection meant? */
 typedef bool connection_fn(const struct tuple *tuple, const struct conn *conn, const void *arg);
 
-/* Ends every connection for which `which` says true, with its NAT bindings. One that comes or goes meanwhile may be
- * missed. How many, or -errno. */
+/* Both walk over the table, and may miss a connection that begins meanwhile. 0 or -errno. */
+
+/* Ends every connection for which `which` says true, with its NAT bindings. */
 int connections_end(const struct host *host, connection_fn *which, const void *arg);
+/* The times have changed: a connection that is overdue by now ends, and the others when they will be. */
+int connections_review(const struct host *host);
 
 #endif

@@ -101,7 +101,8 @@ static int pin_maps(const struct nsbpf *skel, const char *dir, struct error *err
 static int pin_programs(const struct nsbpf *skel, const char *dir, struct error *err)
 {
 	const struct bpf_program *const programs[] = { skel->progs.from_endpoint, skel->progs.to_endpoint,
-						       skel->progs.from_uplink, skel->progs.end_connection };
+						       skel->progs.from_uplink, skel->progs.end_connection,
+						       skel->progs.review_connection };
 
 	for (size_t i = 0; i < COUNT(programs); i++)
 		if (pin(bpf_program__fd(programs[i]), dir, "programs", bpf_program__name(programs[i]), err))

@@ -50,8 +50,8 @@ static int init(struct host *host, struct error *err)
 
 	memset(host, 0, sizeof(*host));
 	host->lock = -1;
-	for (int i = 0; i < HOST_MAPS; i++)
-		host->maps[i] = -1;
+	memset(host->maps, -1, sizeof(host->maps));
+	memset(host->programs, -1, sizeof(host->programs));
 	datapath_init();
 	if (geteuid() != 0)
 		return fail(err, EXIT_SYSTEM, "only root can do this");

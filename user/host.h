@@ -28,6 +28,13 @@ enum host_map {
 	HOST_MAPS,
 };
 
+/* The programs that commands run themselves, on one connection at a time. */
+enum host_program {
+	PROGRAM_END_CONNECTION,
+	PROGRAM_REVIEW_CONNECTION,
+	HOST_PROGRAMS,
+};
+
 #define LOOPBACK_IFINDEX 1 /* in every network namespace */
 
 struct host {
@@ -38,6 +45,7 @@ struct host {
 	bool started;              /* ... by this very command */
 	bool damaged;              /* ... but not all of it is there: somebody removed pins */
 	int maps[HOST_MAPS];
+	int programs[HOST_PROGRAMS];
 	/* Maps as memory, while it runs: a walk over all slots is no system calls. By slot; slot 0 is never used. */
 	const struct endpoint *endpoints;
 	const struct network *networks;

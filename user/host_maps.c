@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Opening a host's maps; those that are arrays become memory. */
+/* Opening a host's maps, which become memory if they are arrays, and the programs that commands run. */
 #include "host_maps.h"
 
 #include <bpf/bpf.h>
@@ -24,6 +24,11 @@ static const char *const map_names[HOST_MAPS] = {
 	[MAP_PRESSURE] = "pressure",
 };
 
+static const char *const program_names[HOST_PROGRAMS] = {
+	[PROGRAM_END_CONNECTION] = "end_connection",
+	[PROGRAM_REVIEW_CONNECTION] = "review_connection",
+};
+
 void *map_memory(int map, size_t size, bool writable)
 {
 	void *memory = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, map, 0);
@@ -31,13 +36,13 @@ void *map_memory(int map, size_t size, bool writable)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-static int open_map(struct host *host, enum host_map map, struct error *err)
+static int open_pin(struct host *host, const char *sub, const char *name, int *fd, struct error *err)
 {
 	char path[PATH_MAX];
 
-	host_path(host, "maps", map_names[map], path);
-	host->maps[map] = bpf_obj_get(path);
-	if (host->maps[map] >= 0)
+	host_path(host, sub, name, path);
+	*fd = bpf_obj_get(path);
+	if (*fd >= 0)
 		return 0;
 	host->damaged = errno == ENOENT;
 	return fail(err, EXIT_SYSTEM, "cannot open %s: %s%s", path, strerror(errno),
@@ -52,7 +57,7 @@ static int fail_to_map(const struct host *host, struct error *err)
 /* Before all else: another layout may have other maps. */
 static int open_settings(struct host *host, struct error *err)
 {
-	if (open_map(host, MAP_SETTINGS, err))
+	if (open_pin(host, "maps", map_names[MAP_SETTINGS], &host->maps[MAP_SETTINGS], err))
 		return -1;
 	host->settings = map_memory(host->maps[MAP_SETTINGS], sizeof(*host->settings), host->lock >= 0);
 	if (!host->settings)
@@ -69,7 +74,10 @@ int host_maps_open(struct host *host, struct error *err)
 	if (open_settings(host, err))
 		return -1;
 	for (int map = MAP_SETTINGS + 1; map < HOST_MAPS; map++)
-		if (open_map(host, map, err))
+		if (open_pin(host, "maps", map_names[map], &host->maps[map], err))
+			return -1;
+	for (int program = 0; program < HOST_PROGRAMS; program++)
+		if (open_pin(host, "programs", program_names[program], &host->programs[program], err))
 			return -1;
 	host->endpoints = map_memory(host->maps[MAP_ENDPOINTS], ENDPOINTS_SIZE, false);
 	host->networks = map_memory(host->maps[MAP_NETWORKS], NETWORKS_SIZE, false);
@@ -87,6 +95,15 @@ static void unmap(const void *memory, size_t size)
 		munmap((void *)memory, size);
 }
 
+static void close_all(int *fds, int count)
+{
+	for (int i = 0; i < count; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+}
+
 void host_maps_close(struct host *host)
 {
 	unmap(host->settings, sizeof(*host->settings));
@@ -99,9 +116,6 @@ void host_maps_close(struct host *host)
 	host->networks = NULL;
 	host->usage = NULL;
 	host->pressure = NULL;
-	for (int i = 0; i < HOST_MAPS; i++) {
-		if (host->maps[i] >= 0)
-			close(host->maps[i]);
-		host->maps[i] = -1;
-	}
+	close_all(host->maps, HOST_MAPS);
+	close_all(host->programs, HOST_PROGRAMS);
 }

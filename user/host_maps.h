@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A host's maps: file descriptors, and memory. */
+/* A host's maps and programs: file descriptors, and memory. */
 #ifndef NSBPF_HOST_MAPS_H
 #define NSBPF_HOST_MAPS_H
 
@@ -9,7 +9,7 @@
 #define NETWORKS_SIZE (NSBPF_MAX_NETWORKS * sizeof(struct network))
 #define USAGE_SIZE (NSBPF_MAX_ENDPOINTS * sizeof(struct usage))
 
-/* Opens every map, `settings` as memory that can be written if the host is locked, and says that it is running. On
+/* Opens them all, `settings` as memory that can be written if the host is locked, and says that it is running. On
  * failure some are open. */
 int host_maps_open(struct host *host, struct error *err);
 void host_maps_close(struct host *host);

@@ -53,6 +53,19 @@ def test_an_uplinks_pin_that_was_removed(host, a):
     assert a.ping(OUTSIDE_FAR).returncode == 0
 
 
+@pytest.mark.parametrize("pin", ["maps/usage", "programs/end_connection"])
+def test_a_pin_that_was_removed(host, a, pin):
+    """Nothing is done by halves then: every command names the way out, and that works."""
+    os.unlink(f"{host.pin_directories()[0]}/{pin}")
+    for command in (["list"], ["add", host.name("b")], ["del", a.name], ["set", "timeout.udp", "1m"]):
+        done = host.nsbpf(*command, check=False)
+        assert done.returncode == 2 and pin in done.stderr and "nsbpf down" in done.stderr
+    host.nsbpf("down")
+    assert host.pin_directories() == []
+    run("ip", "netns", "del", a.name)
+    assert host.add("a").ping(OUTSIDE_FAR).returncode == 0
+
+
 @pytest.mark.parametrize("attach", ["clsact"], indirect=True)
 def test_an_uplinks_qdisc_that_was_removed(host, a):
     run(*host.command("tc", "qdisc", "del", "dev", "up0", "clsact"))
