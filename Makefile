@@ -30,7 +30,7 @@ MAKEFLAGS += --no-print-directory
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all asan unit-tests install uninstall clean help deps demo test test-kernels bench bench-tools check-style
+.PHONY: all asan unit-tests install uninstall clean help deps demo test test-kernels conformance bench bench-tools check-style
 
 all: $(B)/nsbpf
 
@@ -102,6 +102,11 @@ test-kernels: deps
 	$(MAKE) all
 	tests/kernels/run
 
+# All rows of docs/nat-conformance.md, which it writes; test has those that are quick.
+conformance: deps
+	$(MAKE) all
+	tests/conformance/run
+
 # ROUNDS=n, or QUICK=1 to see in a minute that it works; results.json in $(B)/bench has every sample.
 bench: deps
 	$(MAKE) all bench-tools
@@ -123,6 +128,7 @@ help:
 	'sudo make demo   install what is missing, build, and show the main job on real traffic' \
 	'sudo make test   install what is missing, build, and run all tests (TESTS=word: those with it in their name)' \
 	'sudo make test-kernels  the main job and some of the tests on Linux 6.1, in a virtual machine' \
+	'sudo make conformance  what the RFCs ask of a NAT, measured on nsbpf and on Linux (docs/nat-conformance.md)' \
 	'sudo make bench  install what is missing, build, and measure nsbpf beside bridge and iptables (ROUNDS=n, QUICK=1)' \
 	'make install     PREFIX=$(PREFIX), DESTDIR=' \
 	'make check-style clang-format and cppcheck' \
