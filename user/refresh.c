@@ -10,7 +10,9 @@
 #include "host_addresses.h"
 #include "uplinks.h"
 
-void nat_port_ranges(unsigned int local_first, unsigned int local_last, struct port_range ranges[2])
+/* The two ranges that ip_local_port_range leaves free above 1023. If it leaves nothing, all from 1024 on: then only the
+ * look at the host's sockets keeps them apart. */
+static void nat_port_ranges(unsigned int local_first, unsigned int local_last, struct port_range ranges[2])
 {
 	static const struct port_range empty = { 1, 0 };
 

@@ -53,7 +53,7 @@ def test_an_uplinks_pin_that_was_removed(host, a):
     assert a.ping(OUTSIDE_FAR).returncode == 0
 
 
-@pytest.mark.parametrize("pin", ["maps/usage", "programs/end_connection"])
+@pytest.mark.parametrize("pin", ["maps/settings", "maps/usage", "programs/end_connection"])
 def test_a_pin_that_was_removed(host, a, pin):
     """Nothing is done by halves then: every command names the way out, and that works."""
     os.unlink(f"{host.pin_directories()[0]}/{pin}")
