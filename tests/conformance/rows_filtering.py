@@ -65,7 +65,7 @@ def dynamic_hairpin(net):
     return "dynamic mappings: both ways, filtered as from outside"
 
 
-@row(9, hurry=HURRY)
+@row(9, slow=True, hurry=HURRY)
 def deterministic(net):
     timeout = net.nat.timeout("udp")
     taken = net.open("udp", net.b, 5000)
