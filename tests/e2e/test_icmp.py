@@ -223,24 +223,3 @@ class TestPathMtu:
             assert session.ask("x" * 5000)["data"] == "x" * 5000
             host.ip("route", "add", FAR, "via", OUTSIDE_ADDRESS, "mtu", "lock", "1300")
             wait_for(lambda: session.ask("y" * 5000)["data"] == "y" * 5000 and learned(a, FAR) == 1300, 10)
-
-
-def test_pitfall_cilium_39121_an_error_by_another_uplink(host, a):
-    """Routers answer by their own routes: the error comes in by an uplink that the connection does not use."""
-    other = host.machine("p")
-    host.connect(host, "up1", other, "wan0")
-    host.ip_batch("address add 192.0.2.1/24 dev up1")
-    other.ip_batch("address add 192.0.2.2/24 dev wan0")
-    host.nsbpf("uplink", "add", "up1")
-    host.sysctl("net.ipv4.conf.all.rp_filter", "0")
-    session = a.udp_session(OUTSIDE_FAR, 53, source_port=5353, connect=True, timeout=3.0)
-    wan, inside = host.outside.capture("wan0"), a.capture("eth0")
-    host.outside.ip_batch(f"address del {OUTSIDE_FAR}/32 dev lo", f"route add blackhole {OUTSIDE_FAR}")
-    session.process.stdin.write("question\n")
-    session.process.stdin.flush()
-    sent, = wan.expect(lambda p: UDP in p and p[UDP].dport == 53)
-    other.send("wan0", Ether(src=other.link("wan0")["address"], dst=host.link("up1")["address"]) /
-               IP(src="192.0.2.77", dst=HOST_ADDRESS) / ICMP(type=3, code=3) / Raw(bytes(sent[IP])))
-    assert session.next() == {"error": "ECONNREFUSED"}
-    error, = inside.expect(lambda p: ICMP in p and p[ICMP].type == 3)
-    assert (error[IP].src, error[IP].dst) == ("192.0.2.77", a.address)

@@ -148,8 +148,8 @@ def message(kind, quote, chksum=None):
 
 def half_checksum(sent, seen):
     """A quote that ends in the middle of the TCP checksum: nobody can translate half of one."""
-    l4 = (seen[0] & 15) * 4
-    return sent[:-1] + seen[-1:] if seen[9] == 6 and len(seen) == l4 + 17 else sent
+    cut = seen[9:10] == b"\x06" and len(seen) == (seen[0] & 15) * 4 + 17
+    return sent[:-1] + seen[-1:] if cut else sent
 
 
 def turned(ends):

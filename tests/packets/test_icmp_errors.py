@@ -9,9 +9,9 @@ from scapy.packet import Padding, Raw
 from scapy.utils import checksum
 
 from bpf import REDIRECT, SHOT
-from icmp import HEADERS, KINDS, L4S, ROUTER, WAYS, opened
+from icmp import HEADERS, KINDS, L4S, ROUTER, WAYS, Flow, opened
 from rig import CONN_XLAT, TUPLE_SIZE, expect
-from topology import OUTSIDE_ADDRESS
+from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR
 
 # The connection's packet that the error is about: a first one, or an answer. Ping is masqueraded only.
 PACKETS = [(way, name, answer) for way in WAYS for name in L4S for answer in (False, True)
@@ -65,6 +65,19 @@ def test_from_a_router_on_the_way(rig, name, answer, source):
         arrives(opened(rig, "masquerade", name), kind=KINDS["ttl exceeded"], source=source)
     elif name != "ping":
         arrives(opened(rig, "exposed", name, answer=True), kind=KINDS["too big"], source=source)
+
+
+def test_between_two_nat_ports(rig):
+    """Endpoints that know each other by the host's address only, as peers behind one NAT do."""
+    a, b, ports = rig.a, rig.b, (rig.port(), rig.port())
+    for node, port in zip((a, b), ports):
+        assert rig.from_endpoint(node, rig.sent(node, OUTSIDE_FAR) / L4S["udp"](port, 53, False))[0] == REDIRECT
+    there = Flow(rig, L4S["udp"], a, b, (a.address, HOST_ADDRESS, *ports), (HOST_ADDRESS, b.address, *ports))
+    assert rig.from_endpoint(a, there.sent)[0] == SHOT  # filtered, until the other one sends as well
+    for flow in (there.answer(), there.run()):
+        for kind in KINDS.values():
+            arrives(flow, kind=kind)
+        arrives(flow, size=28)
 
 
 # Single parts of what arrives, each for itself; the tests above compare whole packets.
