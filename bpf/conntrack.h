@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Connections: a pair of entries in one hash map, one a direction. The reply's goes in first, so whoever finds an
- * original finds its reply as well. The pair ends by the timer in the original, which is armed once and re-arms itself
- * for as long as there was traffic: an established packet never touches it.
+ * original finds its reply as well. The original has a deadline; an established packet never touches that, it is put
+ * off when it comes and there was traffic since.
  */
 #ifndef NSBPF_BPF_CONNTRACK_H
 #define NSBPF_BPF_CONNTRACK_H
 
-#define CLOCK_MONOTONIC 1
 #define ENOENT 2
 #define EBUSY 16
 #define EEXIST 17
@@ -33,11 +32,6 @@ static __always_inline bool is_from_outside(const struct conn *c)
 	return c->target && !(c->flags & CONN_HAIRPIN);
 }
 
-static __always_inline void conn_arm(struct conn *original, __u32 idle)
-{
-	bpf_timer_start(&original->timer, (__u64)idle << NSBPF_CLOCK_SHIFT, 0);
-}
-
 /* The reply of this original; NULL if there is none, or one that does not lead back: it is another connection's. */
 static __always_inline struct conn *conn_reply(const struct tuple *original, const struct conn *c)
 {
@@ -52,7 +46,7 @@ static __always_inline struct conn *conn_reply(const struct tuple *original, con
  */
 __noinline int conn_end(const struct tuple *original)
 {
-	__u32 source, target, endpoint;
+	__u32 source, target, endpoint, deadline;
 	struct tuple key, reply;
 	struct conn *c, *r;
 
@@ -65,12 +59,14 @@ __noinline int conn_end(const struct tuple *original)
 	source = c->source_ports;
 	target = c->target_ports;
 	endpoint = c->endpoint;
+	deadline = c->deadline;
 	tuple_reverse(&c->xlat, &reply);
 	r = conn_lookup(&reply);
 	if (r && tuple_is_reverse(&r->xlat, &key))
 		bpf_map_delete_elem(&connections, &reply);
 	if (bpf_map_delete_elem(&connections, &key))
 		return -ENOENT;
+	deadline_give_back(deadline);
 	usage_add(endpoint, -1, 0);
 	port_release(source, key.proto, bpf_ntohs(reply.dport));
 	port_release(target, key.proto, bpf_ntohs(key.dport));
@@ -88,18 +84,30 @@ static __always_inline __u32 conn_idle(const struct conn *c, const struct conn *
 	return mine < other ? mine : other;
 }
 
-/* The timer of an original went off: traffic since, then wait for the rest of the idle time; else it ends. */
-static int conn_expire(__attribute__((unused)) void *map, struct tuple *key, struct conn *c)
+/*
+ * A deadline has come: traffic since, then it is put off for the rest of the idle time; else the connection ends. A
+ * place whose connection is gone without it is free; unless it is somebody else's by now, and has another deadline.
+ */
+static __noinline int conn_expire(__u32 place, __u32 *at, __u32 was)
 {
-	struct tuple original = *key;
-	struct conn *reply = conn_reply(&original, c);
+	struct tuple *tuple = deadline_tuple(place), original;
+	struct conn *c, *reply;
 	__u32 idle, limit;
 
+	if (!tuple || !at)
+		return 0;
+	original = *tuple;
+	c = conn_lookup(&original);
+	if (!c || c->deadline != place) {
+		__sync_val_compare_and_swap(at, was, 0);
+		return 0;
+	}
+	reply = conn_reply(&original, c);
 	if (reply) {
 		idle = conn_idle(c, reply);
 		limit = timeout(conn_state(original.proto, c->tcp, reply->tcp));
 		if (idle < limit) {
-			conn_arm(c, limit - idle);
+			__sync_val_compare_and_swap(at, was, deadline_in(limit - idle));
 			return 0;
 		}
 	}
@@ -107,82 +115,53 @@ static int conn_expire(__attribute__((unused)) void *map, struct tuple *key, str
 	return 0;
 }
 
-/* Gives an original its timer; `idle` in units of clock_now(). */
-static __always_inline int conn_time(struct conn *original, __u32 idle)
+static long sweep_step(__u32 step, __u32 *first)
 {
-	int err = bpf_timer_init(&original->timer, &connections, CLOCK_MONOTONIC);
+	__u32 index = *first + step, now = clock_now();
+	struct deadlines *d = bpf_map_lookup_elem(&deadlines, &index);
 
-	if (err && err != -EBUSY)
-		return err;
-	err = bpf_timer_set_callback(&original->timer, conn_expire);
-	if (err)
-		return err;
-	return bpf_timer_start(&original->timer, (__u64)idle << NSBPF_CLOCK_SHIFT, 0);
-}
+	if (!d)
+		return 1;
+	for (__u32 i = 0; i < 8; i++) {
+		__u32 at = *(volatile __u32 *)&d->at[i];
 
-#define LATECOMERS_PER_RUN 32
-#define LATECOMERS_DELAY 100000000ULL /* ns */
-
-/* Gives connections the timer that they could not get at first; a good while later there is memory again. */
-static int latecomers_run(__attribute__((unused)) void *map, __attribute__((unused)) __u32 *key, struct latecomers *l)
-{
-	struct tuple tuple;
-	struct conn *c;
-
-	l->pending = 0;
-	for (int i = 0; i < LATECOMERS_PER_RUN; i++) {
-		if (bpf_map_pop_elem(&untimed, &tuple))
-			return 0;
-		c = conn_lookup(&tuple);
-		if (!c || !(c->flags & CONN_UNTIMED))
-			continue;
-		/* It looks at once how long there is to go: the connection may have closed since. */
-		if (conn_time(c, 0)) {
-			bpf_map_push_elem(&untimed, &tuple, BPF_ANY);
-			break;
-		}
-		c->flags &= ~CONN_UNTIMED;
+		if (at && (__s32)(now - at) >= 0)
+			conn_expire(1 + index * 8 + i, &d->at[i], at);
 	}
-	l->pending = 1;
-	bpf_timer_start(&l->timer, LATECOMERS_DELAY, 0);
 	return 0;
 }
 
-/*
- * The timer's memory is allocated without waiting for any lock: on Linux 6.17 and newer (__bpf_async_init) that fails
- * for one connection in a hundred, though there is plenty. So it may have to wait for its timer. False: it can't even
- * wait.
- */
-static __always_inline bool conn_time_later(const struct tuple *tuple, struct conn *original)
+/* The sweep's timer. It rests while there are no connections: sweep_start(). */
+static int sweep_run(__attribute__((unused)) void *map, __attribute__((unused)) __u32 *key, struct sweep *s)
 {
-	__u32 zero = 0;
-	struct latecomers *l = bpf_map_lookup_elem(&latecomers, &zero);
+	struct usage *all;
+	__u32 first = s->next, zero = 0;
 
-	if (!l)
-		return false;
-	original->flags |= CONN_UNTIMED;
-	if (bpf_map_push_elem(&untimed, tuple, 0))
-		return false;
-	/* Starting it again would put it off. */
-	if (l->pending)
-		return true;
-	l->pending = 1;
-	return !bpf_timer_start(&l->timer, LATECOMERS_DELAY, 0);
+	bpf_loop(SWEEP_STEPS, sweep_step, &first, 0);
+	s->next = (first + SWEEP_STEPS) % (NSBPF_MAX_DEADLINES / 8);
+	all = bpf_map_lookup_elem(&usage, &zero);
+	if (all && !all->connections) {
+		__sync_lock_test_and_set(&s->running, 0);
+		/* One that was opened in between may have seen it running still. */
+		if (!*(volatile __u32 *)&all->connections || __sync_lock_test_and_set(&s->running, 1))
+			return 0;
+	}
+	bpf_timer_start(&s->timer, SWEEP_INTERVAL, 0);
+	return 0;
 }
 
-/* Notes a connection that is unanswered or closed: see pressure.h. */
-static __always_inline void conn_may_give_way(const struct tuple *original)
+/* Notes an original that is unanswered or closed, by its place among the deadlines: see pressure.h. */
+static __always_inline void conn_may_give_way(__u32 deadline)
 {
 	struct pressure *pr = pressure_get();
-	struct tuple *place;
-	__u32 index;
+	__u32 index, *place;
 
 	if (!pr)
 		return;
 	index = __sync_fetch_and_add(&pr->opened, 1) % NSBPF_MAX_CONNECTIONS;
 	place = bpf_map_lookup_elem(&openings, &index);
 	if (place)
-		*place = *original;
+		*place = deadline;
 }
 
 /* A RST keeps nothing alive (RFC 7857 7.1). */

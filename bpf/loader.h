@@ -18,20 +18,19 @@ int probe_fib(struct __sk_buff *skb)
 	       (fib_takes(skb, BPF_FIB_LOOKUP_SKIP_NEIGH) ? FEATURE_FIB_SKIP_NEIGH : 0);
 }
 
-/* 0, or an errno: ENOMEM passes, see conn_time_later(). */
+/* 0, or an errno: ENOMEM passes, see deadline.h. */
 SEC("tc")
-int make_latecomers(__attribute__((unused)) struct __sk_buff *skb)
+int make_sweep(__attribute__((unused)) struct __sk_buff *skb)
 {
-	__u32 zero = 0;
-	struct latecomers *l = bpf_map_lookup_elem(&latecomers, &zero);
+	struct sweep *s = sweep_get();
 	int err;
 
-	if (!l)
+	if (!s)
 		return EINVAL;
-	err = bpf_timer_init(&l->timer, &latecomers, CLOCK_MONOTONIC);
+	err = bpf_timer_init(&s->timer, &sweeps, CLOCK_MONOTONIC);
 	if (err && err != -EBUSY)
 		return -err;
-	return -bpf_timer_set_callback(&l->timer, latecomers_run);
+	return -bpf_timer_set_callback(&s->timer, sweep_run);
 }
 
 /*
@@ -48,8 +47,7 @@ int end_connection(struct __sk_buff *skb)
 	return -conn_end(&key);
 }
 
-/* The times have changed: the timer of the connection with that tuple looks again how long there is to go. 0, or
- * ENOENT. */
+/* The times have changed: the connection with that tuple is looked at again, how long there is to go. 0, or ENOENT. */
 SEC("tc")
 int review_connection(struct __sk_buff *skb)
 {
@@ -61,7 +59,7 @@ int review_connection(struct __sk_buff *skb)
 	c = conn_lookup(&key);
 	if (!c || !(c->flags & CONN_ORIGINAL))
 		return ENOENT;
-	conn_arm(c, 0);
+	deadline_set(c->deadline, 0);
 	return 0;
 }
 

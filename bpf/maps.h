@@ -71,34 +71,41 @@ struct {
 	__type(value, struct conn);
 } connections SEC(".maps");
 
-/* Connections that wait for their timer, by the original's key: see conn_time(). */
+/* Of originals: when to look at them again, and whose places those are. See deadline.h. */
 struct {
-	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__uint(max_entries, NSBPF_MAX_CONNECTIONS);
-	__type(value, struct tuple);
-} untimed SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NSBPF_MAX_DEADLINES / 8);
+	__type(key, __u32);
+	__type(value, struct deadlines);
+} deadlines SEC(".maps");
 
-struct latecomers {
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NSBPF_MAX_DEADLINES);
+	__type(key, __u32);
+	__type(value, struct tuple);
+} timed SEC(".maps");
+
+struct sweep {
 	struct bpf_timer timer;
-	__u32 pending; /* it is going to go off */
-	__u32 pad;
+	__u32 running; /* it is going to go off */
+	__u32 next;    /* where in `deadlines` to go on */
 };
 
-/* The timer that goes after them; the loader makes it, so that it is there when memory is short. */
+/* The one timer; the loader makes it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct latecomers);
-} latecomers SEC(".maps");
+	__type(value, struct sweep);
+} sweeps SEC(".maps");
 
-/* Where a CPU puts a connection's entry together: 512 bytes of stack are not enough for that. Plain bytes, because a
- * per-CPU map may hold no timer. */
+/* Where a CPU puts a connection's entry together: 512 bytes of stack are not enough for that. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, __u8[sizeof(struct conn)]);
+	__type(value, struct conn);
 } scratch SEC(".maps");
 
 /* By endpoint: what it holds of what there is only so much of. Slot 0: all endpoints together. */
@@ -118,12 +125,12 @@ struct {
 	__type(value, struct pressure);
 } pressure SEC(".maps");
 
-/* Connections that were opened, or closed, in that order: where to look for one that may give way. */
+/* Connections that were opened, or closed, in that order, by conn.deadline: where to look for one that may give way. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, NSBPF_MAX_CONNECTIONS);
 	__type(key, __u32);
-	__type(value, struct tuple);
+	__type(value, __u32);
 } openings SEC(".maps");
 
 /* The addresses that NAT ports belong to; one value, because one lock guards all of it. */
@@ -156,6 +163,14 @@ struct {
 	__type(key, struct binding_key);
 	__type(value, __u32);
 } bindings SEC(".maps");
+
+/* By endpoint: when a search of all ports was in vain. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, NSBPF_MAX_ENDPOINTS);
+	__type(key, __u32);
+	__type(value, __u32);
+} vain_searches SEC(".maps");
 
 /* When a SYN to a NAT port came that nobody had asked for: see port_refuses(). Losing one costs an ICMP error. */
 struct {

@@ -230,6 +230,22 @@ static long overlap_search_step(__u32 step, struct port_step *found)
 }
 
 /*
+ * To search all ports takes milliseconds. An endpoint that has done so in vain, which takes it a connection on each
+ * port to one destination, has to wait a second for its next search.
+ */
+static __always_inline __u32 *vain_search(const struct workbench *w)
+{
+	__u32 endpoint = w->plan.endpoint;
+
+	return bpf_map_lookup_elem(&vain_searches, &endpoint);
+}
+
+static __always_inline bool may_search(const __u32 *vain)
+{
+	return !*vain || clock_now() - *vain >= NSBPF_CLOCK_HZ;
+}
+
+/*
  * Gives plan->xlat a source port that no connection to this destination has, whoever else uses it, and inserts the
  * reply under it. What is left when all ports are bound; and for addresses that have no port table.
  */
@@ -237,12 +253,17 @@ static __noinline enum verdict port_overlap(struct __sk_buff *skb, struct packet
 {
 	struct port_step found = { .skb = skb, .port = -ENOENT };
 	struct pressure *pr = pressure_get();
+	__u32 *vain = vain_search(w);
 	struct tuple original;
 	struct conn *c;
 
-	bpf_loop(2 * w->search.count, overlap_search_step, &found, 0);
-	if (found.port < 0 || !pr)
+	if (!pr || !vain || !may_search(vain))
 		return drop(p, DROP_NO_PORT);
+	bpf_loop(2 * w->search.count, overlap_search_step, &found, 0);
+	if (found.port < 0) {
+		*vain = deadline_in(0);
+		return drop(p, DROP_NO_PORT);
+	}
 	w->plan.xlat.sport = bpf_htons(found.port);
 	tuple_reverse(&w->plan.xlat, &w->key);
 	c = conn_lookup(&w->key);

@@ -27,6 +27,7 @@ const volatile __u64 host_netns_cookie = 0;
 #include "fragment.h"
 #include "endpoint.h"
 #include "nat_port.h"
+#include "deadline.h"
 #include "conntrack.h"
 #include "pressure.h"
 #include "tcp.h"

@@ -97,6 +97,7 @@ static __noinline enum verdict conn_insert_original(struct packet *p, struct wor
 		original->xlat = plan->xlat;
 		original->target = plan->target;
 		original->flags |= CONN_ORIGINAL;
+		original->deadline = deadline_take(&key, timeout(conn_state(key.proto, 0, 0)));
 		original->source_ports = plan->source_ports;
 		original->target_ports = plan->target_ports;
 		if (!plan->target) {
@@ -105,10 +106,13 @@ static __noinline enum verdict conn_insert_original(struct packet *p, struct wor
 			original->mtu = w->route.mtu;
 			original->routed = original->seen;
 		}
-		err = bpf_map_update_elem(&connections, &key, original, BPF_NOEXIST);
+		if (original->deadline)
+			err = bpf_map_update_elem(&connections, &key, original, BPF_NOEXIST);
+		if (err)
+			deadline_give_back(original->deadline);
 	}
-	c = conn_lookup(&key);
 	if (err) {
+		c = conn_lookup(&key);
 		/* The other CPU may have come by the same translation, and then the reply is its reply, too. */
 		if (!c || !tuple_equal(&c->xlat, &plan->xlat)) {
 			tuple_reverse(&plan->xlat, &w->key);
@@ -118,12 +122,9 @@ static __noinline enum verdict conn_insert_original(struct packet *p, struct wor
 		return c ? VERDICT_CONTINUE : drop(p, DROP_TABLE_FULL);
 	}
 	usage_add(plan->endpoint, 1, 0);
-	conn_may_give_way(&key);
-	if (c && (!conn_time(c, timeout(conn_state(key.proto, 0, 0))) || conn_time_later(&key, c)))
-		return VERDICT_CONTINUE;
-	/* Without its timer it would stay for ever. */
-	conn_end(&key);
-	return drop(p, DROP_TABLE_FULL);
+	conn_may_give_way(original->deadline);
+	sweep_start();
+	return VERDICT_CONTINUE;
 }
 
 /* Makes the connection that the workbench has a plan for. VERDICT_CONTINUE: there is one. */

@@ -47,8 +47,8 @@ static long give_way_step(__attribute__((unused)) __u32 step, struct give_way *g
 {
 	struct pressure *pr = pressure_get();
 	struct conn *c, *reply;
-	struct tuple *opening, key;
-	__u32 place;
+	__u32 place, *opening, deadline;
+	struct tuple *tuple, key;
 
 	if (!pr)
 		return 1;
@@ -65,15 +65,19 @@ static long give_way_step(__attribute__((unused)) __u32 step, struct give_way *g
 	opening = bpf_map_lookup_elem(&openings, &place);
 	if (!opening)
 		return 1;
-	key = *opening;
+	deadline = *opening;
+	tuple = deadline_tuple(deadline);
+	if (!tuple)
+		return 0;
+	key = *tuple;
 	c = conn_lookup(&key);
-	if (!c || !(c->flags & CONN_ORIGINAL))
+	if (!c || c->deadline != deadline)
 		return 0;
 	reply = conn_other_direction(c);
 	if (reply && conn_is_assured(key.proto, c, reply))
 		return 0; /* it comes again when it closes */
 	if (!must_give_way(g, c->endpoint)) {
-		conn_may_give_way(&key);
+		conn_may_give_way(deadline);
 		return 0;
 	}
 	if (conn_end(&key))

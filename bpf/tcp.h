@@ -108,7 +108,7 @@ static __noinline int tcp_transition(struct __sk_buff *skb, struct packet *p, st
 	struct tcphdr *tcp = packet_l4(skb, p);
 	bool reset = p->tcp_flags & TCP_RST;
 	enum conn_state before, after;
-	struct tuple key;
+	__u32 place;
 
 	if (!other || (void *)(tcp + 1) > packet_end(skb))
 		return 0;
@@ -122,15 +122,12 @@ static __noinline int tcp_transition(struct __sk_buff *skb, struct packet *p, st
 	tcp_show(p, c, other, reset);
 	after = conn_state(IPPROTO_TCP, c->tcp, other->tcp);
 
-	/* The timer may be set for hours: a state that ends sooner has to say so. Others wait for it to look again. */
+	/* The deadline may be hours away: a state that ends sooner has to say so. Others wait for it to come. */
 	if (after == before || (after != CONN_TCP_CLOSING && after != CONN_TCP_RESET && after != CONN_TCP_SYN))
 		return 0;
-	conn_arm(c->flags & CONN_ORIGINAL ? c : other, timeout(after));
-	if (c->flags & CONN_ORIGINAL)
-		key = p->tuple;
-	else
-		tuple_reverse(&c->xlat, &key);
-	conn_may_give_way(&key);
+	place = c->flags & CONN_ORIGINAL ? c->deadline : other->deadline;
+	deadline_set(place, timeout(after));
+	conn_may_give_way(place);
 	return 0;
 }
 

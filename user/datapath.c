@@ -58,13 +58,13 @@ static __u32 kernel_fib_features(const struct nsbpf *skel)
 }
 
 /* Its memory may be refused now and be there a moment later. */
-static int make_latecomers(const struct nsbpf *skel, struct error *err)
+static int make_sweep(const struct nsbpf *skel, struct error *err)
 {
 	unsigned char frame[64] = { 0 };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame), .repeat = 1);
 
 	for (int try = 0; try < 100; try++) {
-		if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.make_latecomers), &opts))
+		if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.make_sweep), &opts))
 			return fail(err, EXIT_SYSTEM, "cannot run a BPF program: %s", strerror(errno));
 		if (!opts.retval)
 			return 0;
@@ -187,7 +187,7 @@ int datapath_load(const char *dir, unsigned long long netns_cookie, struct error
 		     strerror(-ret));
 	else
 		ret = make_dirs(dir, err) || attach_socket_hooks(skel, dir, &socket_hooks_attached, err) ||
-		      write_settings(skel, socket_hooks_attached, err) || make_latecomers(skel, err) ||
+		      write_settings(skel, socket_hooks_attached, err) || make_sweep(skel, err) ||
 		      pin_maps(skel, dir, err) || pin_programs(skel, dir, err);
 	nsbpf__destroy(skel);
 	return ret ? -1 : 0;

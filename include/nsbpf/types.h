@@ -20,6 +20,7 @@
 #define NSBPF_MAX_SOURCES 8 /* --from of one mapping */
 #define NSBPF_MAX_HOST_ADDRESSES 4096
 #define NSBPF_MAX_CONNECTIONS 65536
+#define NSBPF_MAX_DEADLINES (2 * NSBPF_MAX_CONNECTIONS) /* half of them are always free: one is soon found */
 #define NSBPF_MAX_HOST_SOCKETS 65536
 #define NSBPF_MAX_NAT_ADDRESSES 8 /* masquerade addresses with a port table of their own */
 
@@ -164,8 +165,7 @@ enum conn_flag {
 	CONN_DNAT = 1 << 2,
 	CONN_HAIRPIN =
 		1 << 3, /* between endpoints, through an address of the host: no packet of it comes from outside */
-	CONN_UNTIMED = 1 << 4,  /* an original that waits for its timer */
-	CONN_FILTERED = 1 << 5, /* an original whose packets have to wait until its target has sent one */
+	CONN_FILTERED = 1 << 4, /* an original whose packets have to wait until its target has sent one */
 };
 
 /* What one direction has shown so far; the connection's state follows from both, see conn_state(). */
@@ -183,8 +183,9 @@ enum tcp_seen {
  * that carry the two directions share no cache line.
  */
 struct conn {
-	struct bpf_timer timer; /* armed in the original direction's entry only */
-	struct tuple xlat;      /* what this direction's packets become */
+	__u32 deadline; /* original only: 1 + its place in `deadlines` and `timed` */
+	__u32 pad0;
+	struct tuple xlat; /* what this direction's packets become */
 	__u64 packets;
 	__u64 bytes;  /* of IP and above */
 	__u32 seen;   /* last packet; unit: see NSBPF_CLOCK_SHIFT, wraps */
@@ -204,7 +205,14 @@ struct conn {
 	__u32 edge;  /* TCP: the first sequence number behind the window that it has offered */
 };
 
-_Static_assert(sizeof(struct conn) == 120, "shared layout");
+_Static_assert(sizeof(struct conn) == 112, "shared layout");
+
+/* When to look at so many connections again; unit: see NSBPF_CLOCK_SHIFT, wraps; 0: the place is free. */
+struct deadlines {
+	__u32 at[8];
+};
+
+_Static_assert(sizeof(struct deadlines) == 32, "shared layout");
 
 /* The unit of conn.seen: 2^20 ns, so near a millisecond that a shift does for the division. */
 #define NSBPF_CLOCK_SHIFT 20
@@ -282,7 +290,7 @@ struct usage {
 _Static_assert(sizeof(struct usage) == 8, "shared layout");
 
 /* The one entry of `pressure`: `openings` is a ring of `opened` connections, of which `examined` were looked at to find
- * one that may give way. All wrap. */
+ * one that may give way. Both wrap. */
 struct pressure {
 	__u32 opened;
 	__u32 examined;

@@ -30,7 +30,7 @@ NAT_PORTS = [*range(1024, 32768), *range(61000, 65536)]
 BAD_IP_HEADERS = [{"ihl": 0}, {"ihl": 4}, {"ihl": 15}, {"len": 0}, {"len": 19}, {"len": 27}, {"len": 37},
                   {"len": 65535}, {"version": 6}, {"version": 0}]
 # include/nsbpf/types.h
-TUPLE_SIZE, CONN_SIZE, CONN_XLAT = 40, 120, 16
+TUPLE_SIZE, CONN_SIZE, CONN_XLAT = 40, 112, 8
 SETTINGS_SIZE, SETTINGS_TIMEOUTS = 68, 20
 TIMEOUTS = ("syn", "established", "fin", "closing", "reset", "udp", "icmp", "fragment", "port")
 SETTINGS_SECOND = SETTINGS_TIMEOUTS + 4 * len(TIMEOUTS)
