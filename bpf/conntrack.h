@@ -146,7 +146,7 @@ static int sweep_run(__attribute__((unused)) void *map, __attribute__((unused)) 
 		if (!*(volatile __u32 *)&all->connections || __sync_lock_test_and_set(&s->running, 1))
 			return 0;
 	}
-	bpf_timer_start(&s->timer, SWEEP_INTERVAL, 0);
+	bpf_timer_start(&s->timer, sweep_interval(), 0);
 	return 0;
 }
 

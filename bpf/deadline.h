@@ -12,7 +12,7 @@
 
 #define DEADLINE_TRIES 64 /* places are taken at random, and half of them are free */
 #define SWEEP_STEPS 1024
-#define SWEEP_INTERVAL 31250000ULL /* ns; times the number of steps that go over all: half a second */
+#define SWEEPS (NSBPF_MAX_DEADLINES / 8 / SWEEP_STEPS) /* that go over all of them */
 
 _Static_assert(NSBPF_MAX_DEADLINES / 8 % SWEEP_STEPS == 0, "a sweep must end where the next round begins");
 
@@ -81,13 +81,19 @@ static __always_inline struct sweep *sweep_get(void)
 	return bpf_map_lookup_elem(&sweeps, &zero);
 }
 
+/* ns. Half a second for all of them, and as the timeouts count seconds. */
+static __always_inline __u64 sweep_interval(void)
+{
+	return ((__u64)seconds(1) << NSBPF_CLOCK_SHIFT) / (2 * SWEEPS);
+}
+
 /* A connection has been opened: sees to it that somebody looks. */
 static __always_inline void sweep_start(void)
 {
 	struct sweep *s = sweep_get();
 
 	if (s && !s->running && !__sync_lock_test_and_set(&s->running, 1))
-		bpf_timer_start(&s->timer, SWEEP_INTERVAL, 0);
+		bpf_timer_start(&s->timer, sweep_interval(), 0);
 }
 
 #endif
