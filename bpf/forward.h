@@ -58,9 +58,9 @@ static __always_inline bool route_is_old(const struct conn *c)
 }
 
 /*
- * May a connection go on by its new route? If that has another source address, the connection's own has to be the
- * host's still, and the device the same, or no answer would find back (nf_nat_masquerade.c ends it for these reasons,
- * too).
+ * May a connection go on by its new route? Unless that has the very source address of the connection, this has to be
+ * the host's still, and the device the same, or no answer would find back (nf_nat_masquerade.c ends it for these
+ * reasons, too).
  */
 static __always_inline bool route_suits(struct __sk_buff *skb, struct packet *p, const struct conn *c,
 					const struct network *net, struct workbench *w)
@@ -68,13 +68,15 @@ static __always_inline bool route_suits(struct __sk_buff *skb, struct packet *p,
 	bool moved = c->flags & CONN_SNAT && c->oif && c->oif != w->route.oif;
 	struct nsbpf_addr addr;
 
-	if (!masquerade_address(net, &w->route, &addr) || addr_equal(&addr, &c->xlat.saddr))
+	if (!masquerade_address(net, &w->route, &addr))
 		return true;
-	if (moved)
+	if (addr_equal(&addr, &c->xlat.saddr)) {
+		if (addr_is_any(&net->masquerade4))
+			return true;
+	} else if (moved) {
 		return false;
-	w->key.daddr = c->xlat.saddr;
-	addr_set4(&w->key.saddr, 0);
-	return route_lookup(skb, p, w) == VERDICT_CONTINUE && w->route.local;
+	}
+	return address_is_local(skb, p, w, &c->xlat.saddr);
 }
 
 static __always_inline void conn_end_either(const struct tuple *key, const struct conn *c)

@@ -156,13 +156,15 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 	struct network *net = network_get(network);
 	struct workbench *w = workbench_get();
 	enum verdict v;
-	bool local;
+	bool fixed, lost, local;
 	__u32 oif;
 
 	if (!p || !net || !w)
 		return VERDICT_PASS;
+	fixed = !addr_is_any(&net->masquerade4);
+	lost = fixed && !address_is_local(skb, p, w, &net->masquerade4);
 	w->key = p->tuple;
-	if (!addr_is_any(&net->masquerade4))
+	if (fixed)
 		w->key.saddr = net->masquerade4; /* the FIB is asked as if by whom the packet will come from */
 	v = route_lookup(skb, p, w);
 	if (v != VERDICT_CONTINUE)
@@ -181,6 +183,8 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 	v = may_masquerade(p);
 	if (v != VERDICT_CONTINUE)
 		return v;
+	if (lost)
+		return drop(p, DROP_NO_ADDRESS);
 	return plan_masquerade(p, net, oif);
 }
 

@@ -84,4 +84,14 @@ static __always_inline bool route_is_local(struct __sk_buff *skb, struct packet 
 	return !is_broadcast(&tuple->daddr) && route_lookup(skb, p, w) == VERDICT_CONTINUE && w->route.local;
 }
 
+/* Is this an address of the host, now? */
+static __always_inline bool address_is_local(struct __sk_buff *skb, struct packet *p, struct workbench *w,
+					     const struct nsbpf_addr *addr)
+{
+	__builtin_memset(&w->key, 0, sizeof(w->key));
+	addr_set4(&w->key.saddr, 0);
+	w->key.daddr = *addr;
+	return route_lookup(skb, p, w) == VERDICT_CONTINUE && w->route.local;
+}
+
 #endif

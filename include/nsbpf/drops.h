@@ -29,7 +29,7 @@
 	X(PROHIBITED, "prohibited", "the host's route says prohibited")                                                \
 	X(BLACKHOLE, "blackhole", "the host's route says blackhole")                                                   \
 	X(NOT_UPLINK, "not-uplink", "the route leaves by a device that is no uplink")                                  \
-	X(NO_ADDRESS, "no-address", "the uplink has no address to masquerade with")                                    \
+	X(NO_ADDRESS, "no-address", "the host has no address to masquerade with, or not the network's")                \
 	X(NO_PORT, "no-port", "no NAT port is free")                                                                   \
 	X(QUOTA, "quota", "the endpoint has as many connections as it may")                                            \
 	X(TABLE_FULL, "table-full", "the connection table is full")                                                    \
