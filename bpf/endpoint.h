@@ -10,14 +10,6 @@ static __always_inline struct endpoint *endpoint_get(__u32 slot)
 	return ep && ep->state == SLOT_READY ? ep : NULL;
 }
 
-/* The slot of a host veth, 0 if the device is none of ours. */
-static __always_inline __u32 endpoint_slot(__u32 ifindex)
-{
-	__u32 slot = ifindex - NSBPF_IFINDEX_BASE;
-
-	return slot < NSBPF_MAX_ENDPOINTS ? slot : 0;
-}
-
 static __always_inline struct network *network_get(__u32 slot)
 {
 	return bpf_map_lookup_elem(&networks, &slot);

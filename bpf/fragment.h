@@ -84,7 +84,11 @@ __noinline int fragment_hold(struct __sk_buff *skb, struct packet *p)
 	fragment_key(p, &key);
 	held = fragment_store(skb, &key);
 	p->reason = held ? DROP_REASONS : DROP_FRAGMENT;
-	return fragment_resolve(p);
+	if (fragment_resolve(p))
+		return true;
+	if (held)
+		count_sent_later(skb);
+	return false;
 }
 
 struct fragment_round {
@@ -138,6 +142,7 @@ __noinline int fragment_first(struct __sk_buff *skb, struct packet *p)
 	round.count = __sync_lock_test_and_set(&round.datagram->count, 0);
 	if (!round.count || bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS))
 		return false;
+	count_sent_later(skb);
 	bpf_loop(NSBPF_HELD_OF_ONE, fragment_release_step, &round, 0);
 	return true;
 }

@@ -205,9 +205,10 @@ struct {
 	__type(value, __u32);
 } host_datagrams SEC(".maps");
 
+/* Many more than there can be: an LRU map evicts long before it is full. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, NSBPF_HELD_FRAGMENTS);
+	__uint(max_entries, 8 * NSBPF_HELD_FRAGMENTS);
 	__type(key, struct fragment_key);
 	__type(value, struct held_datagram);
 } held_datagrams SEC(".maps");

@@ -80,6 +80,14 @@ static __always_inline void *packet_l4(struct __sk_buff *skb, const struct packe
 	return packet_data(skb) + (p->l4 & 0x7f);
 }
 
+/* The slot of a host veth, 0 if the device is none of ours. */
+static __always_inline __u32 endpoint_slot(__u32 ifindex)
+{
+	__u32 slot = ifindex - NSBPF_IFINDEX_BASE;
+
+	return slot < NSBPF_MAX_ENDPOINTS ? slot : 0;
+}
+
 /*
  * Is it within these bounds? Asked so that Linux 6.1's verifier learns the answer as well: one comparison at a time,
  * each with a constant, and of the very register that goes on to be used. The compiler would make one check of both, on

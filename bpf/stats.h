@@ -21,6 +21,18 @@ static __always_inline void count_sent(struct __sk_buff *skb, __u32 endpoint)
 	stats->tx_bytes += skb->len;
 }
 
+/* It is going to come round again, and to be counted then. */
+static __always_inline void count_sent_later(struct __sk_buff *skb)
+{
+	__u32 slot = endpoint_slot(skb->ifindex);
+	struct endpoint_stats *stats = slot ? bpf_map_lookup_elem(&endpoint_stats, &slot) : NULL;
+
+	if (!stats)
+		return;
+	stats->tx_packets -= wire_packets(skb);
+	stats->tx_bytes -= skb->len;
+}
+
 static __always_inline void count_received(struct __sk_buff *skb, __u32 endpoint)
 {
 	struct endpoint_stats *stats = bpf_map_lookup_elem(&endpoint_stats, &endpoint);
