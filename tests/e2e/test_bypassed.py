@@ -8,7 +8,7 @@ import pytest
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
-from test_icmp import Tool, learned, traceroute
+from tools import Tool, learned, traceroute
 from topology import HOST_ADDRESS, OUTSIDE_FAR
 from wire import question
 

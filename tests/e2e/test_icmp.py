@@ -4,13 +4,11 @@
      namespace a            host              outside               far
     10.80.0.2 ---- 10.80.0.1, 198.51.100.1 ---- 198.51.100.2, 192.0.2.1 ---- 192.0.2.2
 """
-import os
-
 import pytest
-from processes import Agent
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
+from tools import Tool, learned, traceroute
 from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR, wait_for
 from wire import bulk, echo, question, wrong_checksums
 
@@ -18,11 +16,6 @@ pytestmark = pytest.mark.attach
 
 FAR = "192.0.2.2"
 MEBIBYTE = 1 << 20
-
-
-class Tool(Agent):
-    """A program of raw.py."""
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "raw.py")
 
 
 @pytest.fixture
@@ -46,14 +39,6 @@ def far(host):
     for netns in (host.outside, far):
         netns.sysctl("net.ipv4.icmp_ratelimit", "0")
     return far
-
-
-def traceroute(netns, proto, address, port, most=6):
-    """[(who, type, code)] in the order of TTLs; the last entry is what the destination had to say."""
-    tool = netns.agent(Tool, "traceroute", proto, address, str(port), str(most))
-    lines = tool.wait(lambda line: "done" in line, timeout=20) and tool.lines[1:-1]
-    return [line["reached"] if "reached" in line else (line["from"], line["type"], line["code"]) if line["from"] else None
-            for line in lines]
 
 
 class TestTraceroute:
@@ -146,12 +131,6 @@ class TestNobodyListens:
             assert a.tcp(address, 80, timeout=1.0)["error"] == error, address
         host.ip("route", "del", "default")
         assert a.tcp(OUTSIDE_FAR, 80)["error"] == "ENETUNREACH"
-
-
-def learned(netns, address):
-    """The path MTU that the stack has learned, None if it had no reason to."""
-    route, = netns.ip_json("route", "get", address)
-    return next((metric["mtu"] for metric in route.get("metrics", []) if "mtu" in metric), None)
 
 
 # MTU of: the endpoint, the uplink, the host's route to FAR, the link behind the router; and what the endpoint learns.
