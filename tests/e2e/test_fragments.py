@@ -222,7 +222,6 @@ def test_on_the_wire(host, a):
     assert not wan.matching(lambda p: IP in p and p[IP].src == a.address)
 
 
-@pytest.mark.xfail(strict=True, reason="what is held is counted as sent when it comes and when it goes round")
 def test_counted_once(host, a):
     """However often the programs have seen them."""
     caught, before = host.outside.agent(Catch, "udp"), a.info
