@@ -165,13 +165,13 @@ static __always_inline void conn_may_give_way(__u32 deadline)
 }
 
 /* A RST keeps nothing alive (RFC 7857 7.1). */
-static __always_inline void conn_touch(struct __sk_buff *skb, const struct packet *p, struct conn *c)
+static __always_inline void conn_touch(struct __sk_buff *skb, const struct packet *p, struct conn *c, __u32 now)
 {
 	/* Two CPUs may carry one direction: a socket that two threads send on. */
 	__sync_fetch_and_add(&c->packets, wire_packets(skb));
 	__sync_fetch_and_add(&c->bytes, skb->len - ETH_HLEN);
 	if (!(p->tcp_flags & TCP_RST))
-		c->seen = clock_now();
+		c->seen = now;
 }
 
 /* How a new connection comes by its source port. */

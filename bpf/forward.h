@@ -52,9 +52,9 @@ static __always_inline enum verdict forward(struct __sk_buff *skb, struct packet
 	return forward_outside(skb, p, c->oif, &c->nexthop);
 }
 
-static __always_inline bool route_is_old(const struct conn *c)
+static __always_inline bool route_is_old(const struct conn *c, __u32 now)
 {
-	return !c->target && (!c->oif || clock_now() - c->routed >= ROUTE_LIFETIME);
+	return !c->target && (!c->oif || now - c->routed >= ROUTE_LIFETIME);
 }
 
 /*
@@ -145,7 +145,7 @@ static __noinline enum verdict conn_filter(struct packet *p, struct conn *c)
 }
 
 /* A packet of a known connection, from either side; NULL if it has ended under our hands. */
-static __always_inline enum verdict conn_forward(struct __sk_buff *skb, struct packet *p, struct conn *c)
+static __always_inline enum verdict conn_forward(struct __sk_buff *skb, struct packet *p, struct conn *c, __u32 now)
 {
 	enum verdict v;
 
@@ -165,7 +165,7 @@ static __always_inline enum verdict conn_forward(struct __sk_buff *skb, struct p
 	if (p->first_fragment && fragment_first(skb, p))
 		return VERDICT_CONSUMED;
 	tcp_track(skb, p, c);
-	conn_touch(skb, p, c);
+	conn_touch(skb, p, c, now);
 	v = rewrite(skb, p, &c->xlat);
 	if (v != VERDICT_CONTINUE)
 		return v;

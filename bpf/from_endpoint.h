@@ -203,6 +203,7 @@ static __always_inline enum verdict from_endpoint_ipv4(struct __sk_buff *skb, st
 {
 	struct network *net = network_get(ep->network);
 	struct conn *c = NULL;
+	__u32 now = clock_now();
 	enum verdict v;
 
 	v = parse_ipv4(skb, p);
@@ -222,7 +223,7 @@ static __always_inline enum verdict from_endpoint_ipv4(struct __sk_buff *skb, st
 		c = conn_lookup(&p->tuple);
 	else if (is_hosts_datagram(p))
 		return VERDICT_PASS;
-	if (c && route_is_old(c)) {
+	if (c && route_is_old(c, now)) {
 		v = conn_route(skb, p, ep->network);
 		if (v == VERDICT_DROP)
 			return v;
@@ -239,7 +240,7 @@ static __always_inline enum verdict from_endpoint_ipv4(struct __sk_buff *skb, st
 			return v;
 		c = conn_lookup(&p->tuple);
 	}
-	return conn_forward(skb, p, c);
+	return conn_forward(skb, p, c, now);
 }
 
 static __always_inline enum verdict from_endpoint_stages(struct __sk_buff *skb, struct packet *p)

@@ -144,7 +144,7 @@ static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, st
 	}
 	if (c && !is_from_outside(c))
 		return VERDICT_PASS;
-	return conn_forward(skb, p, c);
+	return conn_forward(skb, p, c, clock_now());
 }
 
 SEC("tc")
