@@ -59,8 +59,37 @@ def sk_buff(ifindex, ingress_ifindex=0, gso_size=0, gso_segs=0):
     return ctx
 
 
+class Run:
+    """One test run of a classifier, with nothing left to do but the system call; `data` is the packet, to be changed
+    between two runs. It runs in the network namespace of the caller."""
+
+    def __init__(self, fd, packet, ifindex, **ctx):
+        self.data = ctypes.create_string_buffer(bytes(packet), len(packet))
+        self._out = ctypes.create_string_buffer(len(packet) + 1024)  # an ICMP error is longer than what it is about
+        self._ctx = (ctypes.c_char * 192).from_buffer(sk_buff(ifindex, **ctx))
+        attr = bytearray(144)
+        struct.pack_into("=IIIIQQ", attr, 0, fd, 0, len(packet), len(self._out), ctypes.addressof(self.data),
+                         ctypes.addressof(self._out))
+        struct.pack_into("=I4xQ", attr, 40, len(self._ctx), ctypes.addressof(self._ctx))
+        self._wanted = bytes(attr)
+        self._attr = (ctypes.c_char * len(attr)).from_buffer(attr)
+        self._call = (SYS_BPF, BPF_PROG_TEST_RUN, ctypes.byref(self._attr), len(attr))
+
+    def __call__(self):
+        """The verdict."""
+        self._attr.raw = self._wanted  # the kernel has written its results over it
+        if libc.syscall(*self._call) < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        return struct.unpack_from("=i", self._attr, 4)[0]
+
+    @property
+    def packet(self):
+        """As the program left it."""
+        return self._out.raw[:struct.unpack_from("=I", self._attr, 12)[0]]
+
+
 class Program:
-    """A pinned classifier, run in one network namespace."""
+    """A pinned program, run in one network namespace."""
 
     def __init__(self, path, netns):
         self.fd = obj_get(path)
@@ -69,20 +98,15 @@ class Program:
     def close(self):
         os.close(self.fd)
 
+    def prepare(self, packet, ifindex, **ctx):
+        return Run(self.fd, packet, ifindex, **ctx)
+
     def run(self, packet, ifindex, **ctx):
         """(verdict, packet as the program left it)"""
-        data_in = ctypes.create_string_buffer(bytes(packet), len(packet))
-        data_out = ctypes.create_string_buffer(len(packet) + 256)
-        ctx_in = sk_buff(ifindex, **ctx)
-        ctx_buf = (ctypes.c_char * len(ctx_in)).from_buffer(ctx_in)
+        run = self.prepare(packet, ifindex, **ctx)
         with inside(self.netns):
-            _, attr = bpf(BPF_PROG_TEST_RUN, (0, "I", self.fd),
-                          (8, "I", len(packet)), (12, "I", len(data_out)),
-                          (16, "Q", ctypes.addressof(data_in)), (24, "Q", ctypes.addressof(data_out)),
-                          (40, "I", len(ctx_in)), (48, "Q", ctypes.addressof(ctx_buf)))
-        retval, = struct.unpack_from("=i", attr, 4)
-        size, = struct.unpack_from("=I", attr, 12)
-        return retval, data_out.raw[:size]
+            verdict = run()
+        return verdict, run.packet
 
 
 def possible_cpus():
@@ -97,6 +121,10 @@ class Map:
         self.fd = obj_get(path)
         self.key_size = key_size
         self.value_size = value_size
+        with open(f"/proc/self/fdinfo/{self.fd}", encoding="utf-8") as info:
+            sizes = dict(line.split(":", 1) for line in info)
+        # The kernel writes as many bytes as it has.
+        assert (key_size, value_size) == (int(sizes["key_size"]), int(sizes["value_size"])), path
 
     def close(self):
         os.close(self.fd)
@@ -136,7 +164,8 @@ class PerCpuCounters(Map):
     """A per-CPU array of one u64 each."""
 
     def __init__(self, path):
-        super().__init__(path, 4, 8 * possible_cpus())
+        super().__init__(path, 4, 8)
+        self.value_size = 8 * possible_cpus()
 
     def total(self, index):
         return sum(struct.unpack(f"={self.value_size // 8}Q", self.lookup(struct.pack("=I", index))))

@@ -31,10 +31,11 @@ BAD_IP_HEADERS = [{"ihl": 0}, {"ihl": 4}, {"ihl": 15}, {"len": 0}, {"len": 19}, 
                   {"len": 65535}, {"version": 6}, {"version": 0}]
 # include/nsbpf/types.h
 TUPLE_SIZE, CONN_SIZE, CONN_XLAT = 40, 112, 8
-SETTINGS_SIZE, SETTINGS_TIMEOUTS = 68, 20
-TIMEOUTS = ("syn", "established", "fin", "closing", "reset", "udp", "icmp", "fragment", "port")
-SETTINGS_SECOND = SETTINGS_TIMEOUTS + 4 * len(TIMEOUTS)
+SETTINGS_SIZE, SETTINGS_TIMEOUTS, SETTINGS_SECOND, SETTINGS_FLAGS = 68, 20, 56, 64
+CONN_STATES = ("syn", "established", "fin", "closing", "reset", "udp", "icmp")
+TIMEOUTS = (*CONN_STATES, "fragment", "port")
 CLOCK_HZ = 954
+NAT_TABLES = 6  # those of the first two addresses: TCP, UDP, ICMP of each
 
 
 class Node:
@@ -59,13 +60,14 @@ class Rig:
                                       ("a", "5200/tcp", "--from", "192.0.2.0/24", "--from", "10.80.0.3/32"),
                                       ("a", "127.0.0.1:5300/tcp"), ("b", "5400:80/both")):
             host.nsbpf("expose", host.name(name), ports, *options)
-        pins = next(path for path in (f"{mount}/nsbpf/{host.cookie:016x}" for mount in bpffs_mounts())
-                    if os.path.exists(path))
-        self.programs = {name: Program(f"{pins}/programs/{name}", host.path)
-                         for name in ("from_endpoint", "from_uplink", "to_endpoint")}
-        self.connections = Map(f"{pins}/maps/connections", TUPLE_SIZE, CONN_SIZE)
-        self.settings = Map(f"{pins}/maps/settings", 4, SETTINGS_SIZE)
-        self.drop_counters = PerCpuCounters(f"{pins}/maps/drops")
+        self.pins = next(path for path in (f"{mount}/nsbpf/{host.cookie:016x}" for mount in bpffs_mounts())
+                         if os.path.exists(path))
+        self.programs = {name: Program(f"{self.pins}/programs/{name}", host.path)
+                         for name in ("from_endpoint", "from_uplink", "to_endpoint", "end_connection")}
+        self.connections = Map(f"{self.pins}/maps/connections", TUPLE_SIZE, CONN_SIZE)
+        self.settings = Map(f"{self.pins}/maps/settings", 4, SETTINGS_SIZE)
+        self.nat_ports = Map(f"{self.pins}/maps/nat_ports", 4, 8)
+        self.drop_counters = PerCpuCounters(f"{self.pins}/maps/drops")
         with open(DROPS_H, encoding="utf-8") as header:
             self.reasons = re.findall(r'^\s*X\(\w+, "([\w-]+)"', header.read(), re.MULTILINE)
         self.ports = itertools.count(10000)
@@ -77,12 +79,14 @@ class Rig:
         return Node(info["addresses"][0], info["mac"], self.host.link(info["device"])["ifindex"], endpoint)
 
     def close(self):
-        for file in (*self.programs.values(), self.connections, self.settings, self.drop_counters):
+        for file in (*self.programs.values(), self.connections, self.settings, self.nat_ports, self.drop_counters):
             file.close()
 
     def port(self):
-        """One that no other test uses, inside the range that masquerade takes its ports from."""
-        return next(self.ports)
+        """One that no other test uses, nor a binding that took it at random, inside the range of NAT ports."""
+        return next(port for port in self.ports
+                    if not any(any(self.nat_ports.lookup(struct.pack("=I", (table << 16) + port)))
+                               for table in range(NAT_TABLES)))
 
     # frames
     def out(self, node):
@@ -115,6 +119,10 @@ class Rig:
     def to_endpoint(self, node, packet, **ctx):
         return self.programs["to_endpoint"].run(bytes(packet), node.ifindex, **ctx)
 
+    def end_connection(self, key):
+        """As user space does it: by the original's key. 0, or ENOENT."""
+        return self.programs["end_connection"].run(bytes(14) + key, 1)[0]
+
     # maps
     def drops(self):
         return {reason: self.drop_counters.total(index) for index, reason in enumerate(self.reasons)}
@@ -128,13 +136,20 @@ class Rig:
         counted = {reason: after[reason] - before[reason] for reason in after if after[reason] != before[reason]}
         assert counted in [{reason: 1} for reason in reasons] or not counted and not reasons, counted
 
-    def set_timeouts(self, second=CLOCK_HZ, **seconds):
-        """By name; `second`, in units of the datapath's clock, lets all of them pass faster: CLOCK_HZ // 60 makes a
-        second of each minute."""
+    def set_timeouts(self, **seconds):
+        self._set({SETTINGS_TIMEOUTS + 4 * TIMEOUTS.index(name): value for name, value in seconds.items()})
+
+    def set_second(self, milliseconds=1000):
+        """How long a second of any timeout takes, the fixed ones of the datapath among them."""
+        self._set({SETTINGS_SECOND: round(milliseconds * CLOCK_HZ / 1000)})
+
+    def set_flags(self, flags):
+        self._set({SETTINGS_FLAGS: flags})
+
+    def _set(self, words):
         settings = bytearray(self.settings.lookup(bytes(4)))
-        for name, value in seconds.items():
-            struct.pack_into("=I", settings, SETTINGS_TIMEOUTS + 4 * TIMEOUTS.index(name), value)
-        struct.pack_into("=I", settings, SETTINGS_SECOND, second)
+        for offset, value in words.items():
+            struct.pack_into("=I", settings, offset, value)
         self.settings.update(bytes(4), bytes(settings))
 
     def connection_pairs(self):

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the datapath keeps, read out of its maps: connections, NAT ports, bindings, counters; and whether they agree.
+
+The layouts are those of include/nsbpf/types.h.
+"""
+import collections
+import contextlib
+import itertools
+import mmap
+import socket
+import struct
+import time
+
+from bpf import Map
+from rig import CONN_SIZE, TUPLE_SIZE, reverse
+from topology import HOST_ADDRESS
+
+TUPLE = struct.Struct("!16s16sHHB3x")
+CONN = struct.Struct("=I4x40sQQII16xIHHHBBBBBxII")
+NAT_ADDRESS = struct.Struct("=16s4I")
+BINDING_KEY = struct.Struct("=BBHHxx")
+PRESSURE = struct.Struct("=IIQQI4x")
+DEADLINES = struct.Struct("=8I")
+USAGE_SIZE, MAX_ENDPOINTS, MAX_NAT_ADDRESSES, MAX_CONNECTIONS = 8, 2048, 8, 65536
+MAX_DEADLINES = 2 * MAX_CONNECTIONS
+IFINDEX_BASE = 1 << 24
+ORIGINAL, SNAT, DNAT, HAIRPIN, FILTERED = (1 << bit for bit in range(5))
+SEEN_SYN, SEEN_ACK, SEEN_FIN, SEEN_RST = (1 << bit for bit in range(4))
+NAT_PROTOS = ("tcp", "udp", "icmp")
+IPPROTOS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", socket.IPPROTO_ICMP: "icmp"}
+NAT_ADDRESS_READY = 1
+
+Tuple = collections.namedtuple("Tuple", "src dst sport dport proto")
+NatPort = collections.namedtuple("NatPort", "endpoint port users freed")
+Usage = collections.namedtuple("Usage", "connections ports")
+Pressure = collections.namedtuple("Pressure", "opened examined gave_way overlaps held")
+
+
+def slot(node):
+    return node.ifindex - IFINDEX_BASE
+
+
+def mapped(addr):
+    return bytes(10) + b"\xff\xff" + socket.inet_aton(addr)
+
+
+def parsed(key):
+    src, dst, sport, dport, proto = TUPLE.unpack(key)
+    return Tuple(socket.inet_ntoa(src[12:]), socket.inet_ntoa(dst[12:]), sport, dport, IPPROTOS[proto])
+
+
+def different(found, wanted):
+    """Fails with some of what differs: thousands of others are not worth reading."""
+    wrong = {key: (found.get(key), wanted.get(key)) for key in found.keys() | wanted.keys()
+             if found.get(key) != wanted.get(key)}
+    assert not wrong, (len(wrong), dict(itertools.islice(wrong.items(), 5)))
+
+
+class Entry:
+    """One direction of a connection."""
+
+    def __init__(self, key, value):
+        self.key = key
+        (self.deadline, self.xlat, self.packets, self.bytes, self.seen, self.routed, self.oif, self.endpoint, self.target, self.mtu,
+         self.flags, self.tcp, self.source_ports, self.target_ports, self.scale, self.acked,
+         self.edge) = CONN.unpack(value)
+
+    @property
+    def other(self):
+        """The key that the other direction has."""
+        return reverse(self.xlat)
+
+    def __repr__(self):
+        return f"{parsed(self.key)} => {parsed(self.xlat)} {self.__dict__}"
+
+
+def conn_state(proto, original, reply):
+    """As in include/nsbpf/order.h."""
+    if proto != "tcp":
+        return proto
+    if (original | reply) & SEEN_RST:
+        return "reset"
+    if original & reply & SEEN_FIN:
+        return "closing"
+    if (original | reply) & SEEN_FIN:
+        return "fin"
+    return "established" if original & reply & SEEN_ACK else "syn"
+
+
+class State:
+    def __init__(self, rig):
+        self.rig = rig
+        sizes = {"connections": (TUPLE_SIZE, CONN_SIZE), "bindings": (BINDING_KEY.size, 4), "usage": (4, USAGE_SIZE),
+                 "nat_addresses": (4, 8 + MAX_NAT_ADDRESSES * NAT_ADDRESS.size), "pressure": (4, PRESSURE.size),
+                 "deadlines": (4, DEADLINES.size), "timed": (4, TUPLE_SIZE)}
+        self._maps = {name: Map(f"{rig.pins}/maps/{name}", *of_name) for name, of_name in sizes.items()}
+        self._ports = memoryview(mmap.mmap(rig.nat_ports.fd, MAX_NAT_ADDRESSES * len(NAT_PROTOS) << 19,
+                                           mmap.MAP_SHARED, mmap.PROT_READ)).cast("Q")
+
+    def close(self):
+        for map_ in self._maps.values():
+            map_.close()
+
+    # one thing
+    def entries(self):
+        return {key: Entry(key, value) for key, value in self._maps["connections"].items()}
+
+    def entries_of(self, proto, port):
+        """Those with this port at either end, before or after translation."""
+        return [entry for key, entry in self.entries().items()
+                if parsed(key).proto == proto and port in parsed(key)[2:4] + parsed(entry.xlat)[2:4]]
+
+    @staticmethod
+    def key(src, dst, sport, dport, proto):
+        number = next(number for number, name in IPPROTOS.items() if name == proto)
+        return TUPLE.pack(mapped(src), mapped(dst), sport, dport, number)
+
+    def entry(self, *ends):
+        """One direction's, or None."""
+        key = self.key(*ends)
+        try:
+            return Entry(key, self._maps["connections"].lookup(key))
+        except FileNotFoundError:
+            return None
+
+    def tcp_state(self, original):
+        reply = Entry(original.other, self._maps["connections"].lookup(original.other))
+        return conn_state("tcp", original.tcp, reply.tcp)
+
+    def usage(self, node=None):
+        """Of an endpoint, or of all together."""
+        return self._usage(slot(node) if node else 0)
+
+    def pressure(self):
+        return Pressure(*PRESSURE.unpack(self._maps["pressure"].lookup(bytes(4))))
+
+    def nat_addresses(self):
+        """Index of its port table → (address, how many ports are bound, by protocol)."""
+        table = self._maps["nat_addresses"].lookup(bytes(4))[8:]  # behind its lock
+        return {index: (socket.inet_ntoa(addr[12:]), dict(zip(NAT_PROTOS, bound)))
+                for index, (addr, state, *bound) in enumerate(NAT_ADDRESS.iter_unpack(table))
+                if state == NAT_ADDRESS_READY}
+
+    def nat_port(self, proto, port, address=HOST_ADDRESS):
+        """Whose it is, by how many connections."""
+        index = next((index for index, (addr, _) in self.nat_addresses().items() if addr == address), None)
+        if index is None:
+            return None
+        return self._word(self._ports[(index * len(NAT_PROTOS) + NAT_PROTOS.index(proto) << 16) + port])
+
+    def bindings(self):
+        """(index of the address, protocol, endpoint's slot, endpoint's port) → NAT port."""
+        found = {}
+        for key, value in self._maps["bindings"].items():
+            address, proto, endpoint, port = BINDING_KEY.unpack(key)
+            found[address, NAT_PROTOS[proto], endpoint, port], = struct.unpack("=I", value)
+        return found
+
+    # all of it
+    def check(self, tries=3):
+        """Fails unless every map says the same: invariant 2 of the design, and that nothing counted is lost or left.
+
+        A timer may go off while the maps are read, hence the tries.
+        """
+        for _ in range(tries - 1):
+            with contextlib.suppress(AssertionError):
+                return self._check()
+            time.sleep(0.05)
+        return self._check()
+
+    def _check(self):
+        entries = self.entries()
+        originals = [entry for entry in entries.values() if entry.flags & ORIGINAL]
+        self._check_pairs(entries, originals)
+        self._check_deadlines(originals)
+        held = collections.Counter(original.endpoint for original in originals)
+        users = self._users(originals)
+        ports = self._bound_ports()
+        different({word: bound.users for word, bound in ports.items()}, users)
+        self._check_bindings(ports)
+        bound = collections.Counter(word.endpoint for word in ports.values())
+        for endpoint in range(1, MAX_ENDPOINTS):
+            assert self._usage(endpoint) == (held[endpoint], bound[endpoint]), endpoint
+        assert self._usage(0) == (len(originals), len(ports))
+        for index, (_, counts) in self.nat_addresses().items():
+            for proto, count in counts.items():
+                wanted = sum(word[:2] == (index, proto) and (proto == "icmp" or word[2] >= 1024) for word in ports)
+                assert count == wanted, (index, proto)
+
+    @staticmethod
+    def _check_pairs(entries, originals):
+        assert 2 * len(originals) == len(entries)
+        external = set()
+        for original in originals:
+            reply = entries.get(original.other)
+            assert reply, original
+            assert reply.other == original.key and not reply.flags & ORIGINAL, (original, reply)
+            assert reply.endpoint == original.endpoint
+            external.add(original.other)
+        assert len(external) == len(originals)
+
+    def _check_deadlines(self, originals):
+        """Each connection has one, and no other: it would live for ever, or end before its time."""
+        timed = self._maps["timed"]
+        assert not [original for original in originals
+                    if not original.deadline or timed.lookup(struct.pack("=I", original.deadline - 1)) != original.key]
+        places = {8 * index + place + 1 for index in range(MAX_DEADLINES // 8) for place, deadline in
+                  enumerate(DEADLINES.unpack(self._maps["deadlines"].lookup(struct.pack("=I", index)))) if deadline}
+        assert places == {original.deadline for original in originals} and len(places) == len(originals)
+
+    @staticmethod
+    def _users(originals):
+        """(index of the address, protocol, NAT port) → how many connections name it."""
+        users = collections.Counter()
+        for original in originals:
+            key, xlat = parsed(original.key), parsed(original.xlat)
+            if original.source_ports:
+                users[original.source_ports - 1, key.proto, xlat.sport] += 1
+            if original.target_ports:
+                users[original.target_ports - 1, key.proto, key.dport or key.sport] += 1
+        return users
+
+    def _bound_ports(self):
+        """(index of the address, protocol, NAT port) → whose it is, for all that are somebody's."""
+        found = {}
+        for number, word in enumerate(self._ports):
+            if word >> 32 & 0xffff:
+                table, port = divmod(number, 1 << 16)
+                index, proto = divmod(table, len(NAT_PROTOS))
+                found[index, NAT_PROTOS[proto], port] = self._word(word)
+        return found
+
+    def _check_bindings(self, ports):
+        """Those ports that are not the endpoint's own are in the table of bindings, and nothing else is."""
+        wanted = {(index, proto, bound.endpoint, bound.port): port
+                  for (index, proto, port), bound in ports.items() if bound.port != port}
+        different(self.bindings(), wanted)
+
+    def _usage(self, endpoint):
+        return Usage(*struct.unpack_from("=II", self._maps["usage"].lookup(struct.pack("=I", endpoint))))
+
+    @staticmethod
+    def _word(word):
+        port, endpoint, users, freed = struct.unpack("=4H", struct.pack("=Q", word))
+        return NatPort(endpoint, port, users, freed)
