@@ -12,8 +12,6 @@ from tools import Tool, learned, traceroute
 from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR, wait_for
 from wire import bulk, echo, question, wrong_checksums
 
-pytestmark = pytest.mark.attach
-
 FAR = "192.0.2.2"
 MEBIBYTE = 1 << 20
 
@@ -41,6 +39,7 @@ def far(host):
     return far
 
 
+@pytest.mark.attach
 class TestTraceroute:
     """Every hop once, in both directions."""
 
@@ -92,6 +91,7 @@ class TestTraceroute:
                                                                    (target.address, 3, 3)]
 
 
+@pytest.mark.attach
 class TestNobodyListens:
     def test_udp(self, host, a, b):
         """The port-unreachable reaches the socket that sent the datagram, whichever way it took."""
