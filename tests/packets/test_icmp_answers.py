@@ -11,7 +11,7 @@ from scapy.packet import Padding, Raw
 from bpf import REDIRECT, SHOT
 from icmp import KINDS, L4S, WAYS, forget_rates, message, open_networks, opened, run
 from rig import SECOND_ADDRESS, expect
-from topology import OUTSIDE_ADDRESS, OUTSIDE_FAR, wait_for
+from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR, wait_for
 
 TTL_EXCEEDED, PORT_UNREACHABLE = KINDS["ttl exceeded"], KINDS["port unreachable"]
 LIMIT = 576 - 28  # RFC 1812, 4.3.2.3: of the quote
@@ -259,7 +259,8 @@ class TestNever:
         assert run(rig, rig.a, first)[0] == REDIRECT
         silent(rig, rig.a, rig.sent(rig.a, "192.0.2.161", id=98, frag=11, proto=17) / Raw(bytes(1400)), "too-big")
 
-    @pytest.mark.parametrize("source", ["0.0.0.0", "127.0.0.1", "224.0.0.5", "255.255.255.255"])
+    @pytest.mark.parametrize("source", ["0.0.0.0", "127.0.0.1", "224.0.0.5", "255.255.255.255", "198.51.100.255",
+                                        HOST_ADDRESS])
     def test_to_nobody(self, rig, source):
         """Whatever becomes of it: no error goes to an address that is no single other machine's."""
         packet = rig.arrived(src=source, ttl=1) / UDP(sport=rig.port(), dport=5001)
