@@ -20,7 +20,7 @@
 struct icmp_answer {
 	__u8 type, code;
 	bool made;    /* there is an answer to this reason */
-	bool limited; /* by target; the path MTU is always told, as every packet may need it */
+	bool limited; /* the path MTU is always told (icmpv4_mask_allow): a flood must not hide it */
 	__u16 mtu;
 };
 
@@ -84,7 +84,9 @@ static __always_inline __u32 rate_of(const struct nsbpf_addr *target)
 
 static __always_inline bool answer_allowed(const struct packet *p, const struct icmp_answer *a)
 {
-	if (a->limited && !rate_take(rate_of(&p->tuple.saddr), NSBPF_CLOCK_HZ, ICMP_TARGET_BURST * NSBPF_CLOCK_HZ))
+	if (!a->limited)
+		return true;
+	if (!rate_take(rate_of(&p->tuple.saddr), NSBPF_CLOCK_HZ, ICMP_TARGET_BURST * NSBPF_CLOCK_HZ))
 		return false;
 	return rate_take(0, 1, ICMP_ALL_BURST);
 }

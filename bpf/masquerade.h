@@ -193,21 +193,22 @@ static __noinline int binding_get(struct __sk_buff *skb, struct workbench *w, __
 	return found.port < 0 ? found.port : binding_make(w, found.port);
 }
 
-/* Is the connection that has this port of ours over, so that it can lend it? */
-static __always_inline bool reply_gives_way(const struct tuple *answer, const struct conn *reply,
+/* Is the connection that has this port of ours over, so that it can give way to the endpoint? */
+static __always_inline bool reply_gives_way(const struct tuple *answer, const struct conn *reply, __u32 endpoint,
 					    struct tuple *original)
 {
 	struct conn *c;
 
 	tuple_reverse(&reply->xlat, original);
 	c = conn_lookup(original);
-	return c && c->flags & CONN_ORIGINAL && !conn_is_assured(answer->proto, c, reply);
+	return c && c->flags & CONN_ORIGINAL && !conn_is_assured(answer->proto, c, reply) &&
+	       gives_way_to(c->endpoint, endpoint);
 }
 
-/*
- * One step of the search for a port that is free for this destination at least. The second time around those will do
- * that a connection has which is over.
- */
+/* So many ports are asked for one that is free, before one will do that a connection has which is over. */
+#define OVERLAP_PREFER_FREE 64
+
+/* One step of the search for a port that no connection to this destination has, or needs. */
 static long overlap_search_step(__u32 step, struct port_step *found)
 {
 	struct workbench *w = workbench_get();
@@ -217,11 +218,11 @@ static long overlap_search_step(__u32 step, struct port_step *found)
 
 	if (!w)
 		return 1;
-	port = port_of_step(&w->search, step);
+	port = port_at(w->search.ranges, (w->search.start + step) % (w->search.count ? w->search.count : 1));
 	tuple_reverse(&w->plan.xlat, &w->key);
 	w->key.dport = bpf_htons(port);
 	c = conn_lookup(&w->key);
-	if (c && (step < w->search.count || !reply_gives_way(&w->key, c, &original)))
+	if (c && (step < OVERLAP_PREFER_FREE || !reply_gives_way(&w->key, c, w->plan.endpoint, &original)))
 		return 0;
 	if (port_is_the_hosts(found->skb, port))
 		return 0;
@@ -259,7 +260,7 @@ static __noinline enum verdict port_overlap(struct __sk_buff *skb, struct packet
 
 	if (!pr || !vain || !may_search(vain))
 		return drop(p, DROP_NO_PORT);
-	bpf_loop(2 * w->search.count, overlap_search_step, &found, 0);
+	bpf_loop(w->search.count + OVERLAP_PREFER_FREE, overlap_search_step, &found, 0);
 	if (found.port < 0) {
 		*vain = deadline_in(0);
 		return drop(p, DROP_NO_PORT);
@@ -267,7 +268,7 @@ static __noinline enum verdict port_overlap(struct __sk_buff *skb, struct packet
 	w->plan.xlat.sport = bpf_htons(found.port);
 	tuple_reverse(&w->plan.xlat, &w->key);
 	c = conn_lookup(&w->key);
-	if (c && reply_gives_way(&w->key, c, &original) && !conn_end(&original))
+	if (c && reply_gives_way(&w->key, c, w->plan.endpoint, &original) && !conn_end(&original))
 		__sync_fetch_and_add(&pr->gave_way, 1);
 	return conn_insert_reply(&p->tuple, &w->plan) ? drop(p, DROP_NO_PORT) : VERDICT_CONTINUE;
 }

@@ -36,11 +36,15 @@ static __always_inline __u32 connections_of(__u32 endpoint)
 	return u ? u->connections : 0;
 }
 
+/* Whose connections may end for somebody: his own, and those of who has more. */
+static __always_inline bool gives_way_to(__u32 endpoint, __u32 wanting)
+{
+	return endpoint == wanting || connections_of(endpoint) > connections_of(wanting);
+}
+
 static __always_inline bool must_give_way(const struct give_way *g, __u32 endpoint)
 {
-	if (endpoint == g->endpoint)
-		return true;
-	return !g->own_only && connections_of(endpoint) > connections_of(g->endpoint);
+	return g->own_only ? endpoint == g->endpoint : gives_way_to(endpoint, g->endpoint);
 }
 
 static long give_way_step(__attribute__((unused)) __u32 step, struct give_way *g)

@@ -41,7 +41,6 @@ def test_others_need_not_wait(rig):
         assert answered(rig, node, *[packet] * 12) == 6
 
 
-@pytest.mark.xfail(strict=True, reason="3/4 still takes from what all errors together may")
 def test_the_path_mtu_is_always_told(rig):
     """Whatever else is limited (icmpv4_mask_allow): or a flood of other errors makes a black hole of a path."""
     small = rig.sent(rig.a, OUTSIDE_FAR, ttl=1) / UDP(sport=rig.port(), dport=9)
