@@ -84,11 +84,7 @@ __noinline int fragment_hold(struct __sk_buff *skb, struct packet *p)
 	fragment_key(p, &key);
 	held = fragment_store(skb, &key);
 	p->reason = held ? DROP_REASONS : DROP_FRAGMENT;
-	if (fragment_resolve(p))
-		return true;
-	if (held)
-		count_sent_later(skb);
-	return false;
+	return fragment_resolve(p);
 }
 
 struct fragment_round {
@@ -117,6 +113,7 @@ static long fragment_release_step(__u32 step, struct fragment_round *r)
 	if (!length_is_within(&length, ETH_HLEN, NSBPF_HELD_SIZE) || bpf_skb_change_tail(r->skb, length, 0) ||
 	    bpf_skb_store_bytes(r->skb, 0, held->frame, length, 0))
 		return 0;
+	count_sent_later(r->skb);
 	bpf_clone_redirect(r->skb, r->skb->ifindex, BPF_F_INGRESS);
 	return 0;
 }

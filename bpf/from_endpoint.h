@@ -139,7 +139,9 @@ static __always_inline enum verdict may_masquerade(struct packet *p)
 	case L4_ICMP_OTHER:
 		return drop(p, DROP_ICMP_ERROR);
 	case L4_ECHO:
-		return p->tuple.sport || !p->tuple.dport ? VERDICT_CONTINUE : drop(p, DROP_UNTRACKED);
+		return VERDICT_CONTINUE;
+	case L4_ECHO_REPLY:
+		return drop(p, DROP_UNTRACKED);
 	case L4_PORTS:
 		return p->tcp_flags & TCP_RST ? drop(p, DROP_UNTRACKED) : VERDICT_CONTINUE;
 	}

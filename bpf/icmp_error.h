@@ -127,11 +127,9 @@ static __noinline enum verdict icmp_error_rewrite(struct __sk_buff *skb, struct 
 }
 
 /* Does an error from this side speak of a connection whose packets come from this side? */
-static __always_inline bool icmp_error_belongs(const struct packet *p, const struct icmp_quote *q, const struct conn *c)
+static __always_inline bool icmp_error_belongs(const struct packet *p, const struct conn *c)
 {
-	if (!p->endpoint)
-		return is_from_outside(c);
-	return !is_from_outside(c) && addr_equal(&p->tuple.saddr, &q->tuple.daddr);
+	return is_from_outside(c) == !p->endpoint;
 }
 
 /*
@@ -151,9 +149,13 @@ __noinline int icmp_error(struct __sk_buff *skb, struct packet *p)
 	icmp = packet_l4(skb, p);
 	if ((void *)(icmp + 1) > packet_end(skb) || !is_icmp_error(icmp->type) || !icmp_quote_parse(skb, p, &q))
 		return VERDICT_PASS;
+	/* An endpoint can only speak of what was sent to itself, of the host's packets too: the host would believe it.
+	 */
+	if (p->endpoint && !addr_equal(&p->tuple.saddr, &q.tuple.daddr))
+		return drop(p, DROP_ICMP_ERROR);
 	tuple_reverse(&q.tuple, &key);
 	c = conn_lookup(&key);
-	if (!c || !icmp_error_belongs(p, &q, c))
+	if (!c || !icmp_error_belongs(p, c))
 		return VERDICT_PASS;
 	if (skb_sum(skb, p->l4, p->length + ETH_HLEN - p->l4) != 0xffff)
 		return drop(p, DROP_CHECKSUM);

@@ -34,7 +34,7 @@ static __always_inline bool port_search_begin(struct port_search *s, __u8 proto,
 	if (!settings)
 		return false;
 	if (proto == IPPROTO_ICMP) {
-		s->ranges[0] = (struct port_range){ 0, 32767 };
+		s->ranges[0] = (struct port_range){ 1, 32767 }; /* 0 would not tell a query from an answer */
 		s->ranges[1] = (struct port_range){ 32768, 65535 };
 	} else if (own < 1024) {
 		s->ranges[0] = (struct port_range){ 512, 1023 };
@@ -115,10 +115,13 @@ static long port_search_step(__u32 step, struct port_step *found)
 	return 1;
 }
 
-/* May the binding keep the endpoint's own port? */
+/*
+ * May the binding keep the endpoint's own port? A well-known one never: the host's DHCP client listens on one, and is
+ * not to be found by a lookup, as it is bound to its device.
+ */
 static __always_inline bool own_port_is_free(struct __sk_buff *skb, const struct workbench *w, __u16 own, __u64 word)
 {
-	if (w->plan.xlat.proto == IPPROTO_ICMP || (own < 1024 ? !own : !port_in_ranges(w->search.ranges, own)))
+	if (w->plan.xlat.proto == IPPROTO_ICMP || own < 1024 || !port_in_ranges(w->search.ranges, own))
 		return false;
 	return !port_users(word) && ((__u32)word == w->search.owner || port_has_rested(word)) &&
 	       !port_is_the_hosts(skb, own);
@@ -162,7 +165,9 @@ static __always_inline __u16 binding_make(struct workbench *w, __u16 port)
 		port_release(table, proto, port);
 		return value;
 	}
-	/* The other one has ended already. */
+	/* The other one has ended already, and left its entry in a race of its own if it is still there. */
+	if (other)
+		binding_hide(&w->binding, value);
 	value = port;
 	bpf_map_update_elem(&bindings, &w->binding, &value, BPF_NOEXIST);
 	return port;

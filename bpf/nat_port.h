@@ -195,9 +195,13 @@ __noinline int port_release(__u32 table, __u32 proto, __u32 port)
 		if (port_users(old) > 1) {
 			if (__sync_val_compare_and_swap(word, old, old - (1ULL << NAT_USERS_SHIFT)) != old)
 				continue;
-			/* Somebody has taken a share while it was hidden. */
-			if (hidden)
+			/* Somebody has taken a share while it was hidden, and may have given it back before it is
+			 * shown. */
+			if (hidden) {
 				binding_show(&key, port);
+				if (!port_users(*(volatile __u64 *)word))
+					binding_hide(&key, port);
+			}
 			return 0;
 		}
 		if (!hidden && key.port != port) {

@@ -29,8 +29,9 @@ enum verdict {
 };
 
 enum l4_kind {
-	L4_PORTS,      /* TCP or UDP: the tuple is whole */
-	L4_ECHO,       /* ICMP echo request or reply: so it is here */
+	L4_PORTS, /* TCP or UDP: the tuple is whole */
+	L4_ECHO,  /* ICMP echo request: so it is here */
+	L4_ECHO_REPLY,
 	L4_ICMP_OTHER, /* any other ICMP message */
 	L4_FRAGMENT,   /* not the first: the ports are not in the packet */
 	L4_UNKNOWN,    /* a protocol without ports */
@@ -106,7 +107,7 @@ static __always_inline bool length_is_within(__u32 *length, __u32 least, __u32 m
 /* Does this packet carry an L4 header whose ports and checksum have to follow a rewrite? */
 static __always_inline bool packet_has_l4(const struct packet *p)
 {
-	return p->kind == L4_PORTS || p->kind == L4_ECHO;
+	return p->kind == L4_PORTS || p->kind == L4_ECHO || p->kind == L4_ECHO_REPLY;
 }
 
 #endif

@@ -49,7 +49,7 @@ static __always_inline enum verdict parse_icmp(struct __sk_buff *skb, struct pac
 		p->kind = L4_ECHO;
 		p->tuple.sport = icmp->un.echo.id;
 	} else if (icmp->type == ICMP_ECHOREPLY) {
-		p->kind = L4_ECHO;
+		p->kind = L4_ECHO_REPLY;
 		p->tuple.dport = icmp->un.echo.id;
 	} else {
 		p->kind = L4_ICMP_OTHER;

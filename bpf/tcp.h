@@ -122,12 +122,13 @@ static __noinline int tcp_transition(struct __sk_buff *skb, struct packet *p, st
 	tcp_show(p, c, other, reset);
 	after = conn_state(IPPROTO_TCP, c->tcp, other->tcp);
 
-	/* The deadline may be hours away: a state that ends sooner has to say so. Others wait for it to come. */
-	if (after == before || (after != CONN_TCP_CLOSING && after != CONN_TCP_RESET && after != CONN_TCP_SYN))
+	/* The deadline may be hours away: a state that ends sooner has to say so. */
+	if (after == before || after == CONN_TCP_ESTABLISHED)
 		return 0;
 	place = c->flags & CONN_ORIGINAL ? c->deadline : other->deadline;
 	deadline_set(place, timeout(after));
-	conn_may_give_way(place);
+	if (after != CONN_TCP_FIN)
+		conn_may_give_way(place);
 	return 0;
 }
 
