@@ -75,7 +75,7 @@ class TestWhoGetsThere:
                 assert question(client, proto, SECOND_ADDRESS, 5000)["local"] == a.address
                 assert question(client, proto, HOST_ADDRESS, 5000)["local"] == b.address
 
-    def test_loopback_only(self, host, a, b, proto):
+    def test_pitfall_moby_41872_loopback_only(self, host, a, b, proto):
         host.nsbpf("expose", a.name, f"127.0.0.1:5000/{proto}")
         inside = a.capture("eth0")
         with echo(a, proto, 5000):
@@ -177,8 +177,8 @@ class TestUnexpose:
                 assert session.ask("still")["data"] == "still"
 
     @pytest.mark.parametrize("client", ["outside", "neighbour"])
-    def test_udp_reaches_the_new_endpoint_at_once(self, host, a, b, client):
-        """The client keeps its port, as DNS and QUIC clients do; moby #8795."""
+    def test_pitfall_moby_8795_udp_reaches_the_new_endpoint_at_once(self, host, a, b, client):
+        """The client keeps its port, as DNS and QUIC clients do."""
         c = host.add("c")
         netns = {"outside": host.outside, "neighbour": c}[client]
         host.nsbpf("expose", a.name, "5000/udp")

@@ -215,3 +215,21 @@ def test_low_ports_when_none_is_left(make_rig):
     refused(rig, rig.c, first_packet(rig, rig.c, "udp", 53), "no-port")
     assert open_flow(rig, rig.b, "udp", 53, SERVERS[1]) in LOW_PORTS
     assert state.pressure().overlaps == 1
+
+
+def test_more_addresses_than_port_tables(make_rig):
+    """A host with nine masquerade addresses: the ninth has no bindings, but its connections work, and are counted."""
+    rig, state = make_rig()
+    nodes = {}
+    for number in range(20, 29):
+        address = f"198.51.100.{number}"
+        rig.host.ip("address", "add", address + "/32", "dev", "up0")
+        rig.host.nsbpf("network", "add", f"net{number}", "--subnet", f"10.98.{number}.0/24", "--masquerade", address)
+        nodes[address] = rig.add(f"n{number}", "--network", f"net{number}")
+    for proto in PROTOS:
+        for address, node in nodes.items():
+            for server in SERVERS[1:]:
+                chosen = open_flow(rig, node, proto, 40000, server, address=address)
+                answer(rig, node, proto, 40000, chosen, server, address=address)
+    assert state.pressure().overlaps == len(PROTOS) * 3
+    state.check()
