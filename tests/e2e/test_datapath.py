@@ -40,33 +40,71 @@ def test_every_address_of_the_host(host, a):
 
 ROUTERS = {
     "iptables FORWARD DROP": ["iptables -P FORWARD DROP", "iptables -A FORWARD -j DROP"],
+    "legacy FORWARD DROP": ["iptables-legacy -P FORWARD DROP", "iptables-legacy -A FORWARD -j DROP"],
     "nft forward drop": ["nft add table inet t",
                          "nft add chain inet t f '{ type filter hook forward priority 0 ; policy drop ; }'"],
     "ip_forward=1": ["sysctl -q net.ipv4.ip_forward=1"],
     "ip_forward=1 and back": ["sysctl -q net.ipv4.ip_forward=1", "sysctl -q net.ipv4.ip_forward=0"],
-    "nft flush ruleset": ["nft add table ip nat", "nft flush ruleset"],
-    "strict rp_filter": ["sysctl -q net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1"],
 }
 
 
-@pytest.mark.parametrize("router", ROUTERS)
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_whatever_the_host_does_with_forwarding(host, router, when):
-    """Set before nsbpf attaches its first endpoint, or while it runs."""
-    def configure():
-        for command in ROUTERS[router]:
-            host.run("sh", "-ec", command)
-    if when == "before":
-        configure()
-    a, b = host.add("a"), host.add("b")
-    host.nsbpf("expose", b.name, "5000")
-    if when == "after":
-        configure()
+def rules(host):
+    """Of both backends of iptables, and of nft."""
+    return [host.run(*command.split()).stdout for command in ("nft list ruleset", "iptables-legacy -S",
+                                                              "iptables-legacy -t nat -S")]
+
+
+def check_with_an_exposed_port(host, a, b):
     check_every_path(host, a, b)
     with b.tcp_echo(5000):
         assert host.outside.tcp(HOST_ADDRESS, 5000)["peer"] == OUTSIDE_ADDRESS
         assert a.tcp(HOST_ADDRESS, 5000)["peer"] == HOST_ADDRESS
         assert host.tcp("127.0.0.1", 5000)["data"] == "hello"
+
+
+@pytest.mark.parametrize("router", ROUTERS)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_pitfall_moby_39439_48365_kubernetes_71305_forward_drop(host, router, when):
+    """Set before nsbpf attaches its first endpoint, or while it runs. nsbpf adds no rule, and needs none."""
+    def configure():
+        for command in ROUTERS[router]:
+            host.run("sh", "-ec", command)
+    if when == "before":
+        configure()
+    before = rules(host)
+    a, b = host.add("a"), host.add("b")
+    host.nsbpf("expose", b.name, "5000")
+    assert rules(host) == before
+    if when == "after":
+        configure()
+    check_with_an_exposed_port(host, a, b)
+
+
+def test_pitfall_netavark_230_podman_8048_cni_512_firewall_reload(host, a, b):
+    """Everything goes on: what is exposed, what comes new, and what is under way."""
+    host.nsbpf("expose", b.name, "5000")
+    with b.tcp_echo(5000), host.outside.tcp_echo(8080):
+        sessions = [host.outside.tcp_session(HOST_ADDRESS, 5000), a.tcp_session(OUTSIDE_FAR, 8080)]
+        assert all(session.ask()["data"] == "hello" for session in sessions)
+        for command in ("nft add table ip nat", "nft flush ruleset", "iptables-legacy -F", "iptables-legacy -t nat -F"):
+            host.run(*command.split())
+        assert all(session.ask("still")["data"] == "still" for session in sessions)
+    check_with_an_exposed_port(host, a, b)
+
+
+def test_pitfall_netavark_962_podman_17432_strict_rp_filter(host):
+    """With several networks, all of them served by one host."""
+    for name in ("all", "default"):
+        host.sysctl(f"net.ipv4.conf.{name}.rp_filter", "1")
+    host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24")
+    for port, network in ((5000, "default"), (5001, "blue")):
+        a, b = (host.add(f"{network}{number}", "--network", network) for number in range(2))
+        host.nsbpf("expose", b.name, f"{port}")
+        check_every_path(host, a, b)
+    for port, name in ((5000, "default1"), (5001, "blue1")):
+        with host.endpoint(name).tcp_echo(port):
+            for client in (host.outside, host, *map(host.endpoint, ("default0", "blue0"))):
+                assert question(client, "tcp", HOST_ADDRESS, port)["local"] == host.endpoint(name).address
 
 
 # Where checksums are made: by the endpoint's stack, by the uplink's segmentation, or by nobody (CHECKSUM_PARTIAL).
@@ -113,7 +151,7 @@ def test_ping_on_the_wire(host, a):
     assert not [wrong_checksums(p) for p in asked + answered if wrong_checksums(p)]
 
 
-def test_switched_on_the_wire(host, a, b):
+def test_pitfall_redirect_peer_mac_of_the_endpoint(host, a, b):
     """Neighbours in one subnet: no router between them."""
     inside = b.capture("eth0")
     a.run("ethtool", "-K", "eth0", "tx", "off")
@@ -146,6 +184,7 @@ def test_exposed_on_the_wire(host, a):
     for packet in inside.expect(lambda p: TCP in p and p[TCP].dport == 80, count=3):
         assert (packet[IP].src, packet[TCP].sport, packet[IP].dst) == (OUTSIDE_ADDRESS, client_port, a.address)
         assert packet[IP].ttl == 63 and not wrong_checksums(packet)
+        assert packet[Ether].dst == a.info["mac"] and packet.pkttype == packet.HOST
     for packet in wan.expect(lambda p: TCP in p and p[TCP].dport == client_port, count=2):
         assert (packet[IP].src, packet[TCP].sport, packet[IP].dst) == (HOST_ADDRESS, 5000, OUTSIDE_ADDRESS)
         assert packet[IP].ttl == 63 and not wrong_checksums(packet)
@@ -162,9 +201,10 @@ def test_hairpin_on_the_wire(host, a, b):
         assert (packet[IP].src, packet[TCP].sport, packet[IP].dst) == (HOST_ADDRESS, seen["port"], a.address)
         assert packet[IP].ttl == 63 and not wrong_checksums(packet)
         assert (packet[Ether].src, packet[Ether].dst) == (GATEWAY_MAC, a.info["mac"])
+        assert packet.pkttype == packet.HOST
 
 
-def test_traceroute_ends_at_the_hop_that_drops(host, a):
+def test_pitfall_xdp_forward_ttl_ends_at_the_hop_that_drops(host, a):
     """TTL 1 goes no further than the host; TTL 2 reaches the outside machine."""
     before = host.json()["drops"]["ttl"]
     wan = host.outside.capture("wan0")

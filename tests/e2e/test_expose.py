@@ -29,7 +29,7 @@ def refused(netns, proto, address, port, **more):
 
 @pytest.mark.parametrize("proto", PROTOS)
 class TestWhoGetsThere:
-    def test_from_outside(self, host, a, proto):
+    def test_pitfall_moby_7540_15086_from_outside(self, host, a, proto):
         host.nsbpf("expose", a.name, f"5000/{proto}")
         with echo(a, proto, 5000):
             for source in (OUTSIDE_ADDRESS, OUTSIDE_FAR):
@@ -46,7 +46,7 @@ class TestWhoGetsThere:
             for address in (HOST_ADDRESS, SECOND_ADDRESS, "172.21.0.1"):
                 assert question(host.outside, proto, address, 5000)["peer"] == OUTSIDE_ADDRESS
 
-    def test_hairpin(self, host, a, b, proto):
+    def test_pitfall_cni_68_nomad_13352_hairpin(self, host, a, b, proto):
         host.nsbpf("network", "add", "other", "--subnet", "10.90.0.0/24")
         c = host.add("c", "--network", "other")
         host.nsbpf("expose", a.name, f"5000:80/{proto}")
@@ -75,7 +75,7 @@ class TestWhoGetsThere:
                 assert question(client, proto, SECOND_ADDRESS, 5000)["local"] == a.address
                 assert question(client, proto, HOST_ADDRESS, 5000)["local"] == b.address
 
-    def test_pitfall_moby_41872_loopback_only(self, host, a, b, proto):
+    def test_pitfall_moby_41872_45610_kubernetes_90259_loopback_only(self, host, a, b, proto):
         host.nsbpf("expose", a.name, f"127.0.0.1:5000/{proto}")
         inside = a.capture("eth0")
         with echo(a, proto, 5000):
@@ -93,7 +93,7 @@ class TestWhoGetsThere:
             assert question(host, proto, "127.0.0.1", 5000)["data"] == "hello"
             assert not [p for p in inside.packets[before:] if IP in p and p[IP].src in (OUTSIDE_ADDRESS, b.address)]
 
-    def test_only_for_some_sources(self, host, a, b, proto):
+    def test_pitfall_moby_22054_4737_only_for_some_sources(self, host, a, b, proto):
         host.nsbpf("expose", a.name, f"5000/{proto}", "--from", OUTSIDE_FAR + "/32", "--from", b.address + "/32")
         before = host.json()["drops"]["source"]
         with echo(a, proto, 5000):
@@ -116,7 +116,7 @@ class TestWhoGetsThere:
             with echo(a, proto, 5999 if asked == 5999 else 8000):
                 assert refused(host.outside, proto, HOST_ADDRESS, asked)
 
-    def test_the_whole_port_range(self, host, a, proto):
+    def test_pitfall_moby_11185_34328_14288_the_whole_port_range(self, host, a, proto):
         host.nsbpf("expose", a.name, f"2000-65535/{proto}")
         assert len(host.json("ports")) == 1
         for port in (2000, 40000, 65535):
@@ -139,7 +139,7 @@ def test_nobody_listens(host, a, b):
         assert client.tcp(address, 5000)["error"] == "ECONNREFUSED"
 
 
-def test_while_unanswered_packets_flow(host, a):
+def test_pitfall_cni_123_exposed_while_packets_flow(host, a):
     """A client that asks all the time gets its answer as soon as the port is exposed."""
     with a.udp_echo(5000):
         session = host.outside.udp_session(HOST_ADDRESS, 5000, source_port=1234, timeout=0.3)
@@ -177,7 +177,7 @@ class TestUnexpose:
                 assert session.ask("still")["data"] == "still"
 
     @pytest.mark.parametrize("client", ["outside", "neighbour"])
-    def test_pitfall_moby_8795_udp_reaches_the_new_endpoint_at_once(self, host, a, b, client):
+    def test_pitfall_moby_8795_cni_123_the_new_endpoint_at_once(self, host, a, b, client):
         """The client keeps its port, as DNS and QUIC clients do."""
         c = host.add("c")
         netns = {"outside": host.outside, "neighbour": c}[client]
@@ -192,7 +192,7 @@ class TestUnexpose:
             if client == "outside":
                 assert (seen["peer"], seen["port"]) == (OUTSIDE_ADDRESS, 3333)
 
-    def test_udp_of_the_host_reaches_the_new_endpoint(self, host, a, b):
+    def test_pitfall_moby_8795_a_socket_of_the_hosts(self, host, a, b):
         host.nsbpf("expose", a.name, "5000/udp")
         with echo(a, "udp", 5000), echo(b, "udp", 5000):
             session = host.udp_session("127.0.0.1", 5000, source_port=3333)
@@ -217,7 +217,7 @@ class TestHeldPort:
     @pytest.mark.parametrize("proto", PROTOS)
     @pytest.mark.parametrize("held", ["0.0.0.0", "::", HOST_ADDRESS, "127.0.0.1"])
     @pytest.mark.parametrize("ports", ["8080", "8000-8100"])
-    def test_refused_with_its_name(self, host, a, proto, held, ports):
+    def test_pitfall_kubernetes_31307_refused_with_its_name(self, host, a, proto, held, ports):
         with echo(host, proto, 8080, address=held) as holder:
             done = host.nsbpf("expose", a.name, f"{ports}/{proto}", check=False)
             assert done.returncode == 4, (done.stdout, done.stderr)
@@ -238,7 +238,7 @@ class TestHeldPort:
                 assert question(host.outside, proto, HOST_ADDRESS, 8080)["local_port"] == 8080
                 assert question(host.outside, proto, SECOND_ADDRESS, 8080)["local"] == SECOND_ADDRESS
 
-    def test_a_connection_of_the_hosts_is_no_listener(self, host, a):
+    def test_pitfall_moby_32545_a_connection_is_no_listener(self, host, a):
         """Its port is not taken for others: a host that is client from port 8080 can expose it."""
         with host.outside.tcp_echo(80):
             session = host.tcp_session(OUTSIDE_ADDRESS, 80, source_port=8080)

@@ -19,12 +19,19 @@ def a(host):
 
 @pytest.mark.parametrize("proto", PROTOS)
 class TestReached:
-    def test_by_every_address(self, host, a, proto):
+    def test_pitfall_cilium_6381_by_every_address(self, host, a, proto):
         host.nsbpf("expose", a.name, f"5000:80/{proto}")
         with echo(a, proto, 80):
             for address in (*ADDRESSES, a.info["gateway"]):
                 seen = question(host, proto, address, 5000)
-                assert seen["local_port"] == 80
+                assert (seen["local"], seen["local_port"]) == (a.address, 80)
+                assert seen["peer"] == a.info["gateway"]  # no 127.0.0.1, which the endpoint would take for its own
+
+    def test_bound_to_loopback(self, host, a, proto):
+        """Told at once that this can't be: from 127.0.0.1 no packet may leave for an endpoint, nor come back to it."""
+        host.nsbpf("expose", a.name, f"5000/{proto}")
+        with echo(a, proto, 5000):
+            assert getattr(host, proto)("127.0.0.1", 5000, source="127.0.0.1")["error"] == "EINVAL"
 
     def test_v4_mapped(self, host, a, proto):
         """An AF_INET6 socket that talks IPv4, as Java and Go programs use them."""

@@ -39,7 +39,7 @@ def test_hundreds_of_both_to_one_destination(host, a, b, proto):
 
 
 @pytest.mark.parametrize("proto", ["tcp", "udp"])
-def test_the_host_uses_ports_of_the_nat_range(host, a, b, proto):
+def test_pitfall_nat_port_of_a_host_socket(host, a, b, proto):
     """A program of the host's that binds its source port, right where masquerade takes its own from."""
     first = 20000
     assert first in NAT_PORTS

@@ -260,7 +260,7 @@ def test_a_left_over_file_in_run_netns_is_no_namespace(host):
 # del and down
 
 @pytest.mark.attach
-def test_del_leaves_nothing_of_the_endpoint(host):
+def test_pitfall_cni_810_752_del_leaves_nothing(host):
     host.add("a")
     before = snapshot.take(host)
     ns = host.add("b")
@@ -332,7 +332,7 @@ def test_down_and_again(host):
 
 
 @pytest.mark.attach
-def test_namespace_deleted_behind_our_back(host):
+def test_pitfall_namespace_deleted_behind_our_back(host):
     before = snapshot.take(host)
     host.add("a")
     kept = snapshot.take(host)

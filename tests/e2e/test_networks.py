@@ -2,7 +2,7 @@
 """network add, set, del, list: subnets of any size, gateways, and what collides with what."""
 import pytest
 import snapshot
-from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR
+from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR, run
 
 SECOND_ADDRESS = "198.51.100.9"
 STRANGER = "203.0.113.9"
@@ -243,6 +243,24 @@ def test_exhausted_subnet(host):
     host.add("a", "--network", "tiny")
     refused(host, 4, "add", host.name("b"), "--network", "tiny", names=["tiny"])
     host.nsbpf("del", host.name("a"))
+    assert host.add("b", "--network", "tiny").address == "172.20.0.2"
+
+
+def test_pitfall_cni_252_kubernetes_108121_addresses_come_back(host):
+    """However an endpoint goes, and if `add` fails: in a network that has but one."""
+    host.nsbpf("network", "add", "tiny", "--subnet", "172.20.0.0/30")
+    foreign = host.machine("f")
+    host.connect(foreign, "eth0", host.outside, "other0")
+    for by_hand in (None, "namespace", "device"):
+        a = host.add("a", "--network", "tiny")
+        assert a.address == "172.20.0.2", by_hand
+        refused(host, 4, "add", host.name("b"), "--network", "tiny", names=["tiny"])
+        if by_hand == "namespace":
+            run("ip", "netns", "del", a.name)
+        elif by_hand == "device":
+            host.ip("link", "del", a.device)
+        host.nsbpf("del", a.name)
+        refused(host, 4, "add", foreign.netns, "--network", "tiny", names=["eth0"])
     assert host.add("b", "--network", "tiny").address == "172.20.0.2"
 
 

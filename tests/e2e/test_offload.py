@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Offloads on and off, MTUs, fragments: the bytes that arrive are those that were sent."""
+import json
+import os
+
 import pytest
 from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
 from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR
-from wire import bulk, datagrams, mirror
+from wire import GATEWAY_MAC, bulk, datagrams, mirror
 
 pytestmark = pytest.mark.attach
 
@@ -46,7 +50,7 @@ def places(host, a):
 
 
 @pytest.mark.parametrize("offload", OFFLOADS)
-def test_bulk_tcp_to_the_outside_and_from_it(host, a, offload):
+def test_pitfall_veth_offload_bulk_tcp(host, a, offload):
     for place, features in OFFLOADS[offload].items():
         switch(*places(host, a)[place], features, "off")
     host.nsbpf("expose", a.name, "5000")
@@ -77,6 +81,24 @@ def test_bulk_tcp_with_gro_on_the_veths(host, a):
     switch(a, "eth0", "tso", "off")
     bulk(a, host.outside, OUTSIDE_FAR)
     bulk(host.outside, a, HOST_ADDRESS, port=5000)
+
+
+@pytest.mark.skipif(os.cpu_count() < 2, reason="a veth has as many queues as there are CPUs")
+def test_pitfall_cilium_18311_transmit_queue_of_the_uplink(host, a):
+    """The flow chooses it. If the queue did that the endpoint sent by, one of the uplink's would do all the work."""
+    for netns, device in ((a, "eth0"), (host, "up0")):
+        netns.run("ethtool", "-L", device, "tx", 2)
+    host.run("tc", "qdisc", "replace", "dev", "up0", "root", "mq")  # counts by queue
+    for queue, cpus in ((0, 0), (1, (1 << min(os.cpu_count(), 32)) - 1)):  # all of the endpoint's by its second one
+        a.run("sh", "-ec", f"echo {cpus:x} > /sys/class/net/eth0/queues/tx-{queue}/xps_cpus", via="exec")
+    # From no socket with a connection: that would remember its queue.
+    header = Ether(src=a.info["mac"], dst=GATEWAY_MAC) / IP(src=a.address, dst=OUTSIDE_FAR)
+    with host.outside.capture("wan0") as wan:
+        a.send("eth0", *[header / UDP(sport=port, dport=9) for port in range(2000, 2064)])
+        wan.expect(lambda p: UDP in p and p[UDP].dport == 9, count=64)
+    qdiscs = json.loads(host.run("tc", "-s", "-j", "qdisc", "show", "dev", "up0").stdout)
+    sent = [qdisc["packets"] for qdisc in qdiscs if "parent" in qdisc and qdisc["kind"] != "clsact"]
+    assert sum(sent) >= 64 and min(sent) >= 8, sent
 
 
 # Around one, two and three fragments, and the largest there is.
@@ -111,7 +133,7 @@ def test_large_datagrams_are_fragments_on_the_wire(host, a):
 
 
 @pytest.mark.parametrize("mtu", [1280, 1400, 9000])
-def test_mtu_of_the_uplink(host, mtu):
+def test_pitfall_moby_22297_20178_mtu_of_the_uplink(host, mtu):
     host.ip("link", "set", "up0", "mtu", str(mtu))
     host.outside.ip("link", "set", "wan0", "mtu", str(mtu))
     a = host.add("a")

@@ -20,7 +20,7 @@ def root_snapshot():
             "routes": run("ip", "route", "show", "table", "all").stdout}
 
 
-def test_down_after_everything(host):
+def test_pitfall_cni_810_752_down_after_everything(host):
     before, root = snapshot.take(host), root_snapshot()
     run("ip", "netns", "add", host.name("k"))
     second = host.machine("s")

@@ -60,7 +60,7 @@ def said(host, *options):
 
 
 @pytest.mark.parametrize("loopback", ["127.0.0.53", "127.0.0.1", "127.0.1.1", "::1"])
-def test_loopback_resolver_is_replaced_by_what_is_behind_it(host, files, loopback):
+def test_pitfall_moby_6388_resolver_on_loopback(host, files, loopback):
     files(etc=f"nameserver {loopback}\noptions edns0 trust-ad\nsearch example.org\n",
           systemd="# real ones\nnameserver 192.0.2.53\nnameserver 192.0.2.54\nsearch example.net\n")
     assert said(host).replace(",", " ").split() == ["192.0.2.53", "192.0.2.54"]
