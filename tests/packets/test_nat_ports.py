@@ -31,10 +31,10 @@ class TestSourcePort:
 
     @pytest.mark.parametrize("sport", [1, 53, 511, 512, 1023])
     def test_a_low_one_stays_low(self, rig, proto, sport):
-        """RFC 4787 REQ-3a: some servers ask for a client's low port."""
-        assert open_flow(rig, rig.a, proto, sport) == sport
-        chosen = open_flow(rig, rig.b, proto, sport)
-        assert chosen in LOW_PORTS and chosen != sport
+        """RFC 4787 REQ-3a: some servers ask for it. Which, is left to chance: services of the host own the others."""
+        chosen = open_flow(rig, rig.a, proto, sport), open_flow(rig, rig.b, proto, sport)
+        assert set(chosen) <= set(LOW_PORTS) and chosen[0] != chosen[1]
+        assert open_flow(rig, rig.a, proto, sport, SERVERS[3]) == chosen[0]
 
     def test_one_that_a_host_socket_has(self, rig, proto):
         with serve(rig.host, proto, rig.port()) as server:
@@ -210,8 +210,7 @@ class TestFewPorts:
 
 def test_low_ports_when_none_is_left(make_rig):
     rig, state = make_rig()
-    for port in range(1, 1024):
-        assert assured(rig, rig.a, "udp", port) == port
+    assert {assured(rig, rig.a, "udp", port) for port in range(1, 513)} == set(LOW_PORTS)
     refused(rig, rig.c, first_packet(rig, rig.c, "udp", 53), "no-port")
     assert open_flow(rig, rig.b, "udp", 53, SERVERS[1]) in LOW_PORTS
     assert state.pressure().overlaps == 1
