@@ -18,6 +18,13 @@ static __always_inline struct conn *conn_lookup(const struct tuple *tuple)
 	return bpf_map_lookup_elem(&connections, tuple);
 }
 
+/* To be asked after the last look at an entry: the map uses a deleted one again at once. The check is in front, so it
+ * is written before the rest. */
+static __always_inline bool conn_is_still(const struct conn *c, const struct tuple *key)
+{
+	return *(volatile __u32 *)&c->check == tuple_check(key);
+}
+
 static __always_inline struct conn *conn_other_direction(const struct conn *c)
 {
 	struct tuple key;
@@ -43,6 +50,8 @@ static __always_inline struct conn *conn_reply(const struct tuple *original, con
 /*
  * Ends a connection: both entries, its shares in NAT ports, its place in the count. The reply goes first: a packet that
  * finds neither entry may open the connection anew at once, and keeps what it inserts. 0, or -ENOENT if it has ended.
+ * The map uses a deleted entry again at once, so what was read of one may be another connection's by now: whoever takes
+ * the deadline away has read the right one, and is the only one to end it.
  */
 __noinline int conn_end(const struct tuple *original)
 {
@@ -59,14 +68,15 @@ __noinline int conn_end(const struct tuple *original)
 	source = c->source_ports;
 	target = c->target_ports;
 	endpoint = c->endpoint;
-	deadline = c->deadline;
 	tuple_reverse(&c->xlat, &reply);
+	deadline = *(volatile __u32 *)&c->deadline;
+	if (!deadline_end(deadline, &key))
+		return -ENOENT;
 	r = conn_lookup(&reply);
 	if (r && tuple_is_reverse(&r->xlat, &key))
 		bpf_map_delete_elem(&connections, &reply);
 	if (bpf_map_delete_elem(&connections, &key))
 		return -ENOENT;
-	deadline_give_back(deadline);
 	usage_add(endpoint, -1, 0);
 	port_release(source, key.proto, bpf_ntohs(reply.dport));
 	port_release(target, key.proto, bpf_ntohs(key.dport));
@@ -150,18 +160,28 @@ static int sweep_run(__attribute__((unused)) void *map, __attribute__((unused)) 
 	return 0;
 }
 
-/* Notes an original that is unanswered or closed, by its place among the deadlines: see pressure.h. */
-static __always_inline void conn_may_give_way(__u32 deadline)
+/* Into the ring of those that may give way, by its place among the deadlines: see pressure.h. */
+static __always_inline void opening_push(__u32 deadline)
 {
 	struct pressure *pr = pressure_get();
 	__u32 index, *place;
 
 	if (!pr)
 		return;
-	index = __sync_fetch_and_add(&pr->opened, 1) % NSBPF_MAX_CONNECTIONS;
+	index = __sync_fetch_and_add(&pr->opened, 1) % NSBPF_MAX_OPENINGS;
 	place = bpf_map_lookup_elem(&openings, &index);
 	if (place)
 		*place = deadline;
+}
+
+/* An original is unanswered, or closed. It is in the ring once: else one that is closed and opened often enough would
+ * push all others out. */
+static __always_inline void conn_may_give_way(struct conn *original)
+{
+	if (original->listed)
+		return;
+	original->listed = true;
+	opening_push(original->deadline);
 }
 
 /* A RST keeps nothing alive (RFC 7857 7.1). */
@@ -219,6 +239,7 @@ static __noinline int conn_insert_reply(const struct tuple *original, const stru
 		return -E2BIG;
 	tuple_reverse(&plan->xlat, &key);
 	tuple_reverse(original, &reply->xlat);
+	reply->check = tuple_check(&key);
 	reply->target = plan->reply_target;
 	reply->flags &= ~CONN_FILTERED;
 	return bpf_map_update_elem(&connections, &key, reply, BPF_NOEXIST);

@@ -10,7 +10,8 @@
 
 #define CLOCK_MONOTONIC 1
 
-#define DEADLINE_TRIES 64 /* places are taken at random, and half of them are free */
+#define DEADLINE_TRIES 64  /* places are taken at random, and half of them are free */
+#define DEADLINE_RETRIES 8 /* as often may it be put off while we take it away */
 #define SWEEP_STEPS 1024
 #define SWEEPS (NSBPF_MAX_DEADLINES / 8 / SWEEP_STEPS) /* that go over all of them */
 
@@ -22,7 +23,10 @@ static __always_inline __u32 *deadline_get(__u32 place)
 	__u32 index = (place - 1) / 8;
 	struct deadlines *d = bpf_map_lookup_elem(&deadlines, &index);
 
-	return d && place ? &d->at[(place - 1) % 8] : NULL;
+	if (!d || !place)
+		return NULL;
+	asm volatile("" : "+r"(d)); /* or the sum comes before the question whether there is anything to add to */
+	return &d->at[(place - 1) % 8];
 }
 
 static __always_inline struct tuple *deadline_tuple(__u32 place)
@@ -46,6 +50,24 @@ static __always_inline void deadline_set(__u32 place, __u32 idle)
 
 	if (at)
 		*at = deadline_in(idle);
+}
+
+/* The connection that has the place ends. False: it has not, or somebody else was faster. */
+static __noinline bool deadline_end(__u32 place, const struct tuple *original)
+{
+	struct tuple *tuple = deadline_tuple(place);
+	__u32 *at = deadline_get(place), was;
+
+	if (!at || !tuple)
+		return false;
+	for (int i = 0; i < DEADLINE_RETRIES; i++) {
+		was = *(volatile __u32 *)at;
+		if (!was || !tuple_equal(tuple, original))
+			return false;
+		if (__sync_val_compare_and_swap(at, was, 0) == was)
+			return true;
+	}
+	return false;
 }
 
 static __always_inline void deadline_give_back(__u32 place)

@@ -167,9 +167,9 @@ static __always_inline enum verdict conn_forward(struct __sk_buff *skb, struct p
 	tcp_track(skb, p, c);
 	conn_touch(skb, p, c, now);
 	v = rewrite(skb, p, &c->xlat);
-	if (v != VERDICT_CONTINUE)
-		return v;
-	return forward(skb, p, c);
+	if (v == VERDICT_CONTINUE)
+		v = forward(skb, p, c);
+	return conn_is_still(c, &p->tuple) ? v : drop(p, DROP_UNTRACKED);
 }
 
 #endif

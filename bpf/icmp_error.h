@@ -163,13 +163,14 @@ __noinline int icmp_error(struct __sk_buff *skb, struct packet *p)
 		return drop(p, DROP_TTL);
 	v = icmp_error_rewrite(skb, p, &q, c);
 	p->tuple = key;
-	return v;
+	return conn_is_still(c, &key) ? v : drop(p, DROP_ICMP_ERROR);
 }
 
 /* What icmp_error() has translated. The connection's own packets may not have needed a route yet. */
 static __noinline enum verdict related_forward(struct __sk_buff *skb, struct packet *p, __u32 network)
 {
 	struct conn *c = conn_lookup(&p->tuple);
+	enum verdict v;
 
 	if (c && !c->target && !c->oif) {
 		if (conn_route(skb, p, network) != VERDICT_CONTINUE)
@@ -179,7 +180,8 @@ static __noinline enum verdict related_forward(struct __sk_buff *skb, struct pac
 		return drop(p, DROP_ICMP_ERROR);
 	if (!c->target && !packet_fits(skb, p, c->mtu))
 		return drop(p, DROP_TOO_BIG);
-	return forward(skb, p, c);
+	v = forward(skb, p, c);
+	return conn_is_still(c, &p->tuple) ? v : drop(p, DROP_ICMP_ERROR);
 }
 
 #endif

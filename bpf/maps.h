@@ -128,7 +128,7 @@ struct {
 /* Connections that were opened, or closed, in that order, by conn.deadline: where to look for one that may give way. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, NSBPF_MAX_CONNECTIONS);
+	__uint(max_entries, NSBPF_MAX_OPENINGS);
 	__type(key, __u32);
 	__type(value, __u32);
 } openings SEC(".maps");

@@ -178,7 +178,7 @@ static __noinline int binding_get(struct __sk_buff *skb, struct workbench *w, __
 {
 	struct port_step found = { .skb = skb, .port = -ENOENT };
 	__u64 *word = nat_port(w->search.table, w->plan.xlat.proto, own), old;
-	__u32 *bound;
+	__u32 *bound, port;
 
 	binding_key_of(w->search.owner, w->search.table, w->plan.xlat.proto, &w->binding);
 	if (!word)
@@ -186,8 +186,9 @@ static __noinline int binding_get(struct __sk_buff *skb, struct workbench *w, __
 	if (binding_take(w, own))
 		return own;
 	bound = bpf_map_lookup_elem(&bindings, &w->binding);
-	if (bound && binding_take(w, *bound))
-		return *bound & 0xffff;
+	port = bound ? *(volatile __u32 *)bound & 0xffff : 0;
+	if (bound && binding_take(w, port))
+		return port;
 	old = *(volatile __u64 *)word;
 	if (own_port_is_free(skb, w, own, old) && port_claim(word, old, w->search.owner))
 		return binding_make(w, own);

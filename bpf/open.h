@@ -95,9 +95,11 @@ static __noinline enum verdict conn_insert_original(struct packet *p, struct wor
 
 	if (original) {
 		original->xlat = plan->xlat;
+		original->check = tuple_check(&key);
 		original->target = plan->target;
 		original->flags |= CONN_ORIGINAL;
 		original->deadline = deadline_take(&key, timeout(conn_state(key.proto, 0, 0)));
+		original->listed = true;
 		original->source_ports = plan->source_ports;
 		original->target_ports = plan->target_ports;
 		if (!plan->target) {
@@ -119,10 +121,11 @@ static __noinline enum verdict conn_insert_original(struct packet *p, struct wor
 			bpf_map_delete_elem(&connections, &w->key);
 		}
 		plan_release(&key, plan);
-		return c ? VERDICT_CONTINUE : drop(p, DROP_TABLE_FULL);
+		/* Or the other CPU's has ended already. */
+		return c ? VERDICT_CONTINUE : drop(p, err == -EEXIST ? DROP_UNTRACKED : DROP_TABLE_FULL);
 	}
 	usage_add(plan->endpoint, 1, 0);
-	conn_may_give_way(original->deadline);
+	opening_push(original->deadline);
 	sweep_start();
 	return VERDICT_CONTINUE;
 }

@@ -57,15 +57,15 @@ static long give_way_step(__attribute__((unused)) __u32 step, struct give_way *g
 	if (!pr)
 		return 1;
 	place = *(volatile __u32 *)&pr->examined;
-	if (pr->opened - place > NSBPF_MAX_CONNECTIONS) { /* the ring has gone round: those are overwritten */
-		__sync_val_compare_and_swap(&pr->examined, place, pr->opened - NSBPF_MAX_CONNECTIONS);
+	if (pr->opened - place > NSBPF_MAX_OPENINGS) { /* the ring has gone round: those are overwritten */
+		__sync_val_compare_and_swap(&pr->examined, place, pr->opened - NSBPF_MAX_OPENINGS);
 		return 0;
 	}
 	if (place == pr->opened)
 		return 1;
 	if (__sync_val_compare_and_swap(&pr->examined, place, place + 1) != place)
 		return 0;
-	place %= NSBPF_MAX_CONNECTIONS;
+	place %= NSBPF_MAX_OPENINGS;
 	opening = bpf_map_lookup_elem(&openings, &place);
 	if (!opening)
 		return 1;
@@ -78,10 +78,12 @@ static long give_way_step(__attribute__((unused)) __u32 step, struct give_way *g
 	if (!c || c->deadline != deadline)
 		return 0;
 	reply = conn_other_direction(c);
-	if (reply && conn_is_assured(key.proto, c, reply))
-		return 0; /* it comes again when it closes */
+	if (reply && conn_is_assured(key.proto, c, reply)) {
+		c->listed = false; /* it comes again when it closes */
+		return 0;
+	}
 	if (!must_give_way(g, c->endpoint)) {
-		conn_may_give_way(deadline);
+		opening_push(deadline);
 		return 0;
 	}
 	if (conn_end(&key))

@@ -108,7 +108,7 @@ static __noinline int tcp_transition(struct __sk_buff *skb, struct packet *p, st
 	struct tcphdr *tcp = packet_l4(skb, p);
 	bool reset = p->tcp_flags & TCP_RST;
 	enum conn_state before, after;
-	__u32 place;
+	struct conn *original;
 
 	if (!other || (void *)(tcp + 1) > packet_end(skb))
 		return 0;
@@ -125,10 +125,10 @@ static __noinline int tcp_transition(struct __sk_buff *skb, struct packet *p, st
 	/* The deadline may be hours away: a state that ends sooner has to say so. */
 	if (after == before || after == CONN_TCP_ESTABLISHED)
 		return 0;
-	place = c->flags & CONN_ORIGINAL ? c->deadline : other->deadline;
-	deadline_set(place, timeout(after));
+	original = c->flags & CONN_ORIGINAL ? c : other;
+	deadline_set(original->deadline, timeout(after));
 	if (after != CONN_TCP_FIN)
-		conn_may_give_way(place);
+		conn_may_give_way(original);
 	return 0;
 }
 

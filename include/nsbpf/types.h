@@ -20,6 +20,7 @@
 #define NSBPF_MAX_SOURCES 8 /* --from of one mapping */
 #define NSBPF_MAX_HOST_ADDRESSES 4096
 #define NSBPF_MAX_CONNECTIONS 65536
+#define NSBPF_MAX_OPENINGS (2 * NSBPF_MAX_CONNECTIONS)
 #define NSBPF_MAX_DEADLINES (2 * NSBPF_MAX_CONNECTIONS) /* half of them are always free: one is soon found */
 #define NSBPF_MAX_HOST_SOCKETS 65536
 #define NSBPF_MAX_NAT_ADDRESSES 8 /* masquerade addresses with a port table of their own */
@@ -183,8 +184,8 @@ enum tcp_seen {
  * that carry the two directions share no cache line.
  */
 struct conn {
-	__u32 deadline; /* original only: 1 + its place in `deadlines` and `timed` */
-	__u32 pad0;
+	__u32 deadline;    /* original only: 1 + its place in `deadlines` and `timed` */
+	__u32 check;       /* of this entry's key, see tuple_check() */
 	struct tuple xlat; /* what this direction's packets become */
 	__u64 packets;
 	__u64 bytes;  /* of IP and above */
@@ -200,9 +201,9 @@ struct conn {
 	__u8 source_ports; /* original only: 1 + the port table whose NAT port xlat.sport is; 0: it is no binding's */
 	__u8 target_ports; /* original only: the same of the key's dport, where a binding led to the endpoint */
 	__u8 scale;        /* TCP: shift of this direction's windows, see bpf/tcp.h */
-	__u8 pad;
-	__u32 acked; /* TCP: the highest acknowledgement of this direction, host order */
-	__u32 edge;  /* TCP: the first sequence number behind the window that it has offered */
+	__u8 listed;       /* original only: it is in `openings` */
+	__u32 acked;       /* TCP: the highest acknowledgement of this direction, host order */
+	__u32 edge;        /* TCP: the first sequence number behind the window that it has offered */
 };
 
 _Static_assert(sizeof(struct conn) == 112, "shared layout");
