@@ -7,7 +7,7 @@ complains by an ICMP error, does so to the address and port from which it has se
 import random
 from dataclasses import dataclass, field, replace
 
-from sides import CLIENTS, ENDPOINTS, EXPOSED, GATEWAY, ON_LINK, SECOND_ADDRESS, SERVERS
+from sides import CLIENTS, ENDPOINTS, EXPOSED, GATEWAY, SECOND_ADDRESS, SERVERS
 from topology import HOST_ADDRESS
 
 OUTSIDE = "outside"
