@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What tests ask of an IPv4 datagram that arrived: whose it is, whether it is whole, whether its checksums are right."""
+"""What tests ask of an IPv4 datagram: whose it is, whether it is whole, whether its checksums are right."""
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.packet import Raw
 

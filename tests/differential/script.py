@@ -171,7 +171,7 @@ def _ping(rng, flow):
 
 
 def _fragments(rng):
-    """All of a datagram's, in some order; what the network may do to them as well as to whole packets: one comes twice."""
+    """All of a datagram's, in some order."""
     count = rng.randint(2, 4)
     order = list(range(count))
     if rng.random() < 0.6:

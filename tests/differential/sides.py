@@ -14,12 +14,13 @@ import struct
 from collections import namedtuple
 
 from bpf import Map, Program, inside
+from rig import CONN_SIZE, TUPLE_SIZE
 from scapy.layers.l2 import Ether
+from state import ORIGINAL, Entry
 from taps import ETHER_SIZE, Barrier, silent_tap
 from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, Host
 
-# include/nsbpf/types.h, bpf/maps.h
-TUPLE_SIZE, CONN_SIZE, CONN_FLAGS, CONN_ORIGINAL, ICMP_RATES = 40, 120, 106, 1 << 0, 1024
+ICMP_RATES, ICMP_RATE_SIZE = 1024, 8  # bpf/maps.h, struct icmp_rate
 LOOPBACK = 1
 # linux/netlink.h, linux/netfilter/nfnetlink.h and nfnetlink_conntrack.h
 NETLINK_NETFILTER, NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST, NLM_F_ACK = 12, 1, 2, 1, 4
@@ -114,7 +115,7 @@ class Nsbpf(Side):
                             f"{at}{exposed.first}-{exposed.last}:{exposed.target}/{exposed.proto}")
         pins = self.host.pin_directories()[0]
         self.connections = Map(f"{pins}/maps/connections", TUPLE_SIZE, CONN_SIZE)
-        self.icmp_rates = Map(f"{pins}/maps/icmp_rates", 4, 8)
+        self.icmp_rates = Map(f"{pins}/maps/icmp_rates", 4, ICMP_RATE_SIZE)
         self.end_connection = Program(f"{pins}/programs/end_connection", self.host.path)
         self.closing = [self.connections, self.icmp_rates, self.end_connection]
 
@@ -123,12 +124,12 @@ class Nsbpf(Side):
 
     def reset(self):
         """As if nothing had been sent yet: no connection, and nobody has had an ICMP error."""
-        for key, conn in list(self.connections.items()):
-            if conn[CONN_FLAGS] & CONN_ORIGINAL:
+        for key, value in list(self.connections.items()):
+            if Entry(key, value).flags & ORIGINAL:
                 self.end_connection.run(bytes(ETHER_SIZE) + key, LOOPBACK)
         assert not list(self.connections.keys())
         for index in range(ICMP_RATES):
-            self.icmp_rates.update(struct.pack("=I", index), bytes(8))
+            self.icmp_rates.update(struct.pack("=I", index), bytes(ICMP_RATE_SIZE))
 
 
 class Linux(Side):
@@ -139,8 +140,8 @@ class Linux(Side):
         host = self.host
         for name in ("iptables", "ip6tables", "arptables"):
             host.run("sysctl", "-qe", f"net.bridge.bridge-nf-call-{name}=0")
-        host.ip_batch(f"link add {self.BRIDGE} address {self.BRIDGE_MAC} type bridge", f"address add {GATEWAY}/16 dev {self.BRIDGE}",
-                      f"link set {self.BRIDGE} up")
+        host.ip_batch(f"link add {self.BRIDGE} address {self.BRIDGE_MAC} type bridge",
+                      f"address add {GATEWAY}/16 dev {self.BRIDGE}", f"link set {self.BRIDGE} up")
         host.sysctl("net.ipv4.ip_forward", 1)
         host.run("nft", "-f", "-", input=self.ruleset())
         host.sysctl("net.netfilter.nf_conntrack_tcp_be_liberal", 1)  # windows are the endpoints' business
