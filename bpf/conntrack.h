@@ -33,7 +33,7 @@ static __always_inline struct conn *conn_other_direction(const struct conn *c)
 	return conn_lookup(&key);
 }
 
-/* Or is it one whose packets only endpoints send? A stranger on the uplink may make believe to be one. */
+/* Do its packets come from outside? What only endpoints send a stranger on the uplink may make believe to send. */
 static __always_inline bool is_from_outside(const struct conn *c)
 {
 	return c->target && !(c->flags & CONN_HAIRPIN);

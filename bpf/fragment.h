@@ -71,8 +71,8 @@ static __always_inline bool fragment_store(struct __sk_buff *skb, const struct f
 }
 
 /*
- * A later fragment whose first one was not here yet. True: it is resolved now, another CPU has had the first one
- * meanwhile. Else it is held, or p->reason says DROP_FRAGMENT.
+ * A later fragment whose first one was not here yet. VERDICT_CONTINUE: it is resolved now, another CPU has had the
+ * first one meanwhile. VERDICT_CONSUMED: it is held.
  */
 __noinline int fragment_hold(struct __sk_buff *skb, struct packet *p)
 {
@@ -80,11 +80,12 @@ __noinline int fragment_hold(struct __sk_buff *skb, struct packet *p)
 	bool held;
 
 	if (!p)
-		return 0;
+		return VERDICT_DROP;
 	fragment_key(p, &key);
 	held = fragment_store(skb, &key);
-	p->reason = held ? DROP_REASONS : DROP_FRAGMENT;
-	return fragment_resolve(p);
+	if (fragment_resolve(p))
+		return VERDICT_CONTINUE;
+	return held ? VERDICT_CONSUMED : drop(p, DROP_FRAGMENT);
 }
 
 struct fragment_round {
@@ -144,13 +145,20 @@ __noinline int fragment_first(struct __sk_buff *skb, struct packet *p)
 	return true;
 }
 
-/* The host's own datagram begins: the fragments to come are its own, even if one of ours had that number before. */
+/*
+ * The host's own datagram begins: the fragments to come are its own, even if one of ours had that number before. But
+ * not if that was just now: then somebody makes believe to be its sender.
+ */
 static __noinline void fragment_is_the_hosts(const struct packet *p)
 {
+	struct fragment_ports *ours;
 	struct fragment_key key;
 	__u32 now = clock_now();
 
 	fragment_key(p, &key);
+	ours = bpf_map_lookup_elem(&fragments, &key);
+	if (ours && clock_age(ours->seen, now) < seconds(1))
+		return;
 	bpf_map_delete_elem(&fragments, &key);
 	bpf_map_delete_elem(&held_datagrams, &key);
 	bpf_map_update_elem(&host_datagrams, &key, &now, BPF_ANY);

@@ -97,7 +97,8 @@ static __always_inline enum verdict to_binding(struct __sk_buff *skb, struct pac
 	if (!(target_net->flags & NETWORK_FULL_CONE))
 		w->plan.flags = CONN_FILTERED;
 	w->plan.target = b->endpoint;
-	if (binding_share(b, p->tuple.proto))
+	/* While it waits it must not keep the target's NAT port bound: anybody could send it for ever. */
+	if (!(w->plan.flags & CONN_FILTERED) && binding_share(b, p->tuple.proto))
 		w->plan.target_ports = b->table;
 	return plan_hairpin(skb, p, net, w, target, bpf_htons(b->port));
 }
@@ -176,9 +177,8 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 	if (!local && endpoint_slot(oif))
 		return to_other_network(skb, p, net, endpoint_slot(oif));
 	if (p->kind == L4_FRAGMENT && is_translated(p->tuple.proto)) {
-		if (fragment_hold(skb, p))
-			return VERDICT_CONTINUE;
-		return local ? VERDICT_PASS : VERDICT_DROP;
+		v = fragment_hold(skb, p);
+		return local && v != VERDICT_CONTINUE ? VERDICT_PASS : v;
 	}
 	if (local)
 		return to_host(skb, p, net);

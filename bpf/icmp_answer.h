@@ -243,8 +243,7 @@ static __always_inline int finish(struct __sk_buff *skb, struct packet *p, enum 
 	case VERDICT_CONSUMED:
 		return TC_ACT_SHOT;
 	case VERDICT_DROP:
-		if (p->reason < DROP_REASONS)
-			count_drop(p->reason, p->endpoint);
+		count_drop(p->reason, p->endpoint);
 		return icmp_answer(skb, p);
 	default:
 		return TC_ACT_UNSPEC;

@@ -89,12 +89,19 @@ struct port_step {
 
 static __always_inline __u16 port_of_step(const struct port_search *s, __u32 step)
 {
-	__u32 index = s->start + (step < s->count ? step : step - s->count);
-
-	return port_at(s->ranges, index < s->count ? index : index - s->count);
+	return port_at(s->ranges, (s->start + step) % (s->count ? s->count : 1));
 }
 
-/* One step of the search for a port that nobody has; those that rest are for the second time around. */
+/* So many ports are asked for one that has rested, before any free one will do: all of a small range, and in a large
+ * one a few that have rested are found by that, too. */
+#define PREFER_RESTED 4096
+
+static __always_inline __u32 rested_steps(const struct port_search *s)
+{
+	return s->count < PREFER_RESTED ? s->count : PREFER_RESTED;
+}
+
+/* One step of the search for a port that nobody has. */
 static long port_search_step(__u32 step, struct port_step *found)
 {
 	struct workbench *w = workbench_get();
@@ -108,7 +115,8 @@ static long port_search_step(__u32 step, struct port_step *found)
 	if (!word)
 		return 1;
 	old = *(volatile __u64 *)word;
-	if (port_users(old) || (step < w->search.count && (__u32)old != w->search.owner && !port_has_rested(old)) ||
+	if (port_users(old) ||
+	    (step < rested_steps(&w->search) && (__u32)old != w->search.owner && !port_has_rested(old)) ||
 	    port_is_the_hosts(found->skb, port) || !port_claim(word, old, w->search.owner))
 		return 0;
 	found->port = port;
@@ -195,7 +203,7 @@ static __noinline int binding_get(struct __sk_buff *skb, struct workbench *w, __
 	if (binding_take(w, own)) /* another CPU was faster */
 		return own;
 	if (port_may_be_searched(w, own))
-		bpf_loop(2 * w->search.count, port_search_step, &found, 0);
+		bpf_loop(rested_steps(&w->search) + w->search.count, port_search_step, &found, 0);
 	return found.port < 0 ? found.port : binding_make(w, found.port);
 }
 
@@ -212,7 +220,7 @@ static __always_inline bool reply_gives_way(const struct tuple *answer, const st
 }
 
 /* So many ports are asked for one that is free, before one will do that a connection has which is over. */
-#define OVERLAP_PREFER_FREE 64
+#define OVERLAP_PREFER_FREE 16
 
 /* One step of the search for a port that no connection to this destination has, or needs. */
 static long overlap_search_step(__u32 step, struct port_step *found)
@@ -224,7 +232,7 @@ static long overlap_search_step(__u32 step, struct port_step *found)
 
 	if (!w)
 		return 1;
-	port = port_at(w->search.ranges, (w->search.start + step) % (w->search.count ? w->search.count : 1));
+	port = port_of_step(&w->search, step);
 	tuple_reverse(&w->plan.xlat, &w->key);
 	w->key.dport = bpf_htons(port);
 	c = conn_lookup(&w->key);

@@ -78,7 +78,7 @@ static __always_inline void tcp_window_begin(struct __sk_buff *skb, const struct
 		c->acked = ack;
 		c->edge = ack + window; /* a SYN's is never scaled, and one packet later there is another */
 	}
-	if (p->tcp_flags & TCP_SYN) {
+	if (p->tcp_flags & TCP_SYN && !(c->tcp & TCP_SEEN_ACK)) {
 		c->scale = tcp_window_scale(skb, p);
 		/* Both have to offer it, or neither scales (RFC 7323 2.2). */
 		if (other->tcp & TCP_SEEN_SYN && !(c->scale & other->scale & TCP_SCALE_OFFERED))
