@@ -58,6 +58,7 @@ __noinline int conn_end(const struct tuple *original)
 	__u32 source, target, endpoint, deadline;
 	struct tuple key, reply;
 	struct conn *c, *r;
+	long err;
 
 	if (!original)
 		return -ENOENT;
@@ -75,8 +76,11 @@ __noinline int conn_end(const struct tuple *original)
 	r = conn_lookup(&reply);
 	if (r && tuple_is_reverse(&r->xlat, &key))
 		bpf_map_delete_elem(&connections, &reply);
-	if (bpf_map_delete_elem(&connections, &key))
-		return -ENOENT;
+	err = bpf_map_delete_elem(&connections, &key);
+	if (err && err != -ENOENT)
+		deadline_set(deadline, 0); /* -EBUSY, Linux before 6.15: the next sweep tries again */
+	if (err)
+		return err;
 	usage_add(endpoint, -1, 0);
 	port_release(source, key.proto, bpf_ntohs(reply.dport));
 	port_release(target, key.proto, bpf_ntohs(key.dport));

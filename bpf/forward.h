@@ -126,6 +126,8 @@ __noinline int conn_route(struct __sk_buff *skb, struct packet *p, __u32 network
 		conn_end_either(&key, c);
 		return VERDICT_PASS;
 	}
+	if (!conn_is_still(c, &key))
+		return VERDICT_PASS;
 	c->nexthop = nexthop;
 	c->oif = oif;
 	c->mtu = mtu;

@@ -47,43 +47,54 @@ static __always_inline bool must_give_way(const struct give_way *g, __u32 endpoi
 	return g->own_only ? endpoint == g->endpoint : gives_way_to(endpoint, g->endpoint);
 }
 
+/*
+ * Where to look next: the ring, the oldest first. When that is empty, all places in turn: an entry that was overwritten
+ * must not keep its connection for ever. 0: not this time.
+ */
+static __always_inline __u32 give_way_next(struct pressure *pr)
+{
+	__u32 at = *(volatile __u32 *)&pr->examined, opened = *(volatile __u32 *)&pr->opened, *opening, *deadline,
+	      place;
+
+	if (at == opened) {
+		place = 1 + __sync_fetch_and_add(&pr->scanned, 1) % NSBPF_MAX_DEADLINES;
+		deadline = deadline_get(place);
+		return deadline && *deadline ? place : 0;
+	}
+	if (opened - at > NSBPF_MAX_OPENINGS) { /* it has gone round: those are overwritten */
+		__sync_val_compare_and_swap(&pr->examined, at, opened - NSBPF_MAX_OPENINGS);
+		return 0;
+	}
+	if (__sync_val_compare_and_swap(&pr->examined, at, at + 1) != at)
+		return 0;
+	at %= NSBPF_MAX_OPENINGS;
+	opening = bpf_map_lookup_elem(&openings, &at);
+	return opening ? *opening : 0;
+}
+
 static long give_way_step(__attribute__((unused)) __u32 step, struct give_way *g)
 {
 	struct pressure *pr = pressure_get();
 	struct conn *c, *reply;
-	__u32 place, *opening, deadline;
 	struct tuple *tuple, key;
+	__u32 place;
 
 	if (!pr)
 		return 1;
-	place = *(volatile __u32 *)&pr->examined;
-	if (pr->opened - place > NSBPF_MAX_OPENINGS) { /* the ring has gone round: those are overwritten */
-		__sync_val_compare_and_swap(&pr->examined, place, pr->opened - NSBPF_MAX_OPENINGS);
-		return 0;
-	}
-	if (place == pr->opened)
-		return 1;
-	if (__sync_val_compare_and_swap(&pr->examined, place, place + 1) != place)
-		return 0;
-	place %= NSBPF_MAX_OPENINGS;
-	opening = bpf_map_lookup_elem(&openings, &place);
-	if (!opening)
-		return 1;
-	deadline = *opening;
-	tuple = deadline_tuple(deadline);
+	place = give_way_next(pr);
+	tuple = deadline_tuple(place);
 	if (!tuple)
 		return 0;
 	key = *tuple;
 	c = conn_lookup(&key);
-	if (!c || c->deadline != deadline)
+	if (!c || c->deadline != place)
 		return 0;
+	c->listed = false; /* before the look at its state: it may close just then, and comes again */
 	reply = conn_other_direction(c);
-	if (reply && conn_is_assured(key.proto, c, reply)) {
-		c->listed = false; /* it comes again when it closes */
+	if (reply && conn_is_assured(key.proto, c, reply))
 		return 0;
-	}
 	if (!must_give_way(g, c->endpoint)) {
-		opening_push(deadline);
+		conn_may_give_way(c);
 		return 0;
 	}
 	if (conn_end(&key))

@@ -298,7 +298,7 @@ struct pressure {
 	__u64 gave_way; /* unanswered and closed connections that ended early, for lack of room */
 	__u64 overlaps; /* connections that had to share a NAT port, as none was free */
 	__u32 held;     /* fragments held so far: the next slot of the pool */
-	__u32 pad;
+	__u32 scanned;  /* places that were looked at when the ring was empty; wraps */
 };
 
 _Static_assert(sizeof(struct pressure) == 32, "shared layout");

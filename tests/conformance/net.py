@@ -13,7 +13,7 @@ import contextlib
 import itertools
 import time
 
-from flows import Flow
+from row_flows import Flow
 from machines import TCP_CHECKSUM, Machine, destination, ends, is_error, same, source, unsummed
 from rig import GATEWAY_MAC, translated
 from scapy.layers.inet import ICMP, IP, TCP

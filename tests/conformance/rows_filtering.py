@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Who may send to a NAT port, from outside and by hairpin: rows 7 to 9, 13 and 14."""
 from clock import HURRY, wait
-from flows import OUT
+from row_flows import OUT
 from machines import name
 from net import EXPOSED, SERVERS, SERVICE
 from scapy.layers.inet import ICMP, TCP

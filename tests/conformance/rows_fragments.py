@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Fragments: row 12. A NAT may forward them, or put the datagram together first: what counts is what arrives."""
-from flows import BACK, OUT
+from row_flows import BACK, OUT
 from machines import destination, ends, same, source
 from net import SERVERS
 from rig import translated

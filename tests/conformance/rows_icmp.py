@@ -2,7 +2,7 @@
 """ICMP errors about packets that the NAT has changed, and those that it makes: rows 10, 11, 16, 19 and 21."""
 import itertools
 
-from flows import BACK, OUT
+from row_flows import BACK, OUT
 from machines import partial
 from net import EXPOSED, ROUTER, SERVERS
 from scapy.layers.inet import ICMP, IPOption_NOP

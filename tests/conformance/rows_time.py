@@ -3,7 +3,7 @@
 import itertools
 
 from clock import HURRY, lifetimes, survives, wait
-from flows import BACK, OUT
+from row_flows import BACK, OUT
 from table import check, row
 
 PAST = 2  # seconds after its time in which a flow has to be gone
