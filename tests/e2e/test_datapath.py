@@ -3,7 +3,7 @@
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.l2 import ARP, Ether
-from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR, wait_for
+from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR
 from wire import GATEWAY_MAC, NAT_PORTS, SECOND_ADDRESS, check_every_path, echo, question, wrong_checksums
 
 pytestmark = pytest.mark.attach
@@ -245,46 +245,6 @@ def test_out_back_and_out_again_after_closing(host, a):
     with host.outside.tcp_echo() as server:
         for _ in range(5):
             assert a.tcp(OUTSIDE_FAR, server.port, source_port=7778)["port"] == 7778
-
-
-def test_another_uplink(host, a):
-    """The FIB chooses the uplink, and the uplink the address."""
-    other = host.machine("p")
-    host.connect(host, "up1", other, "wan0")
-    host.ip_batch("address add 192.0.2.1/24 dev up1")
-    other.ip_batch("address add 192.0.2.2/24 dev wan0", "address add 203.0.113.77/32 dev lo")
-    host.ip("route", "add", "203.0.113.77", "via", "192.0.2.2")
-    host.nsbpf("uplink", "add", "up1")
-    assert {uplink["name"]: uplink["named"] for uplink in host.json("uplink", "list")} == {"up0": False, "up1": True}
-    for proto in ("tcp", "udp"):
-        with echo(other, proto) as server:
-            assert question(a, proto, "203.0.113.77", server.port)["peer"] == "192.0.2.1"
-        with echo(host.outside, proto) as server:
-            assert question(a, proto, OUTSIDE_FAR, server.port)["peer"] == HOST_ADDRESS
-    assert a.ping("203.0.113.77").returncode == 0
-
-
-def test_policy_routing(host, a, b):
-    """A rule about one endpoint's address sends it out of another uplink than its neighbour."""
-    other = host.machine("p")
-    host.connect(host, "up1", other, "wan0")
-    host.ip_batch("address add 192.0.2.1/24 dev up1", "route add default via 192.0.2.2 table 100",
-                  f"rule add from {b.address} lookup 100")
-    other.ip_batch("address add 192.0.2.2/24 dev wan0", f"address add {OUTSIDE_FAR}/32 dev lo")
-    host.nsbpf("uplink", "add", "up1")
-    with host.outside.tcp_echo(8080), other.tcp_echo(8080):
-        assert a.tcp(OUTSIDE_FAR, 8080)["peer"] == HOST_ADDRESS
-        assert b.tcp(OUTSIDE_FAR, 8080)["peer"] == "192.0.2.1"
-
-
-def test_uplink_that_gets_another_address(host, a):
-    with host.outside.tcp_echo() as server:
-        assert a.tcp(OUTSIDE_FAR, server.port)["peer"] == HOST_ADDRESS
-        host.ip_batch("address add 198.51.100.5/24 dev up0", f"address del {HOST_ADDRESS}/24 dev up0")
-        host.ip("address", "replace", "198.51.100.5/24", "dev", "up0")
-        host.ip("route", "replace", "default", "via", OUTSIDE_ADDRESS)
-        wait_for(lambda: a.tcp(OUTSIDE_FAR, server.port, timeout=1.0).get("peer") == "198.51.100.5", 10,
-                 "masquerade with the new address")
 
 
 def test_counters_of_an_endpoint(host, a):

@@ -236,3 +236,15 @@ class TestChosenAddress:
         host.nsbpf("expose", a.name, "5000")
         with a.tcp_echo(5000):
             assert question(chosen, "tcp", HOST_ADDRESS, 5000)["peer"] == SECOND_ADDRESS
+
+    def test_an_address_that_the_host_has_lost_is_none(self, host, a, chosen):
+        """Not even for a connection that is there; and it is one again as soon as it is back."""
+        with host.outside.udp_echo() as server:
+            session = chosen.udp_session(OUTSIDE_FAR, server.port, connect=True)
+            assert session.ask()["peer"] == SECOND_ADDRESS
+            host.ip("address", "del", SECOND_ADDRESS + "/32", "dev", "up0")
+            wait_for(lambda: "error" in chosen.udp(OUTSIDE_FAR, server.port, timeout=0.3), 5)
+            wait_for(lambda: host.json()["drops"]["no-address"] > 0, 5)
+            assert question(a, "udp", OUTSIDE_FAR, server.port)["peer"] == HOST_ADDRESS
+            host.ip("address", "add", SECOND_ADDRESS + "/32", "dev", "up0")
+            assert question(chosen, "udp", OUTSIDE_FAR, server.port)["peer"] == SECOND_ADDRESS
