@@ -156,6 +156,17 @@ class State:
             found[address, NAT_PROTOS[proto], endpoint, port], = struct.unpack("=I", value)
         return found
 
+    def bind(self, binding, port):
+        """An entry among these, as bindings() has them."""
+        address, proto, endpoint, own = binding
+        self._maps["bindings"].update(BINDING_KEY.pack(address, NAT_PROTOS.index(proto), endpoint, own),
+                                      struct.pack("=I", port))
+
+    def forget_openings(self):
+        """As if all that may give way had been overwritten in the ring."""
+        pressure = self.pressure()
+        self._maps["pressure"].update(bytes(4), PRESSURE.pack(*pressure._replace(examined=pressure.opened)))
+
     # all of it
     def check(self, tries=3):
         """Fails unless every map says the same: invariant 2 of the design, and that nothing counted is lost or left.

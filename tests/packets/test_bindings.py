@@ -112,6 +112,19 @@ def test_nothing_is_left_of_it(make_rig, proto, how, collision):
 
 
 @pytest.mark.parametrize("proto", PROTOS)
+def test_an_entry_that_leads_to_no_binding_is_replaced(rig, state, proto):
+    """Two releases at once may leave one. It must not cost the port its endpoint-independent mapping for ever."""
+    port = out_of_range(rig)
+    stale = open_flow(rig, rig.a, proto, port)
+    binding = next(binding for binding in state.bindings() if binding[1:] == (proto, slot(rig.a), port))
+    assert rig.end_connection(key_of(state, rig.a, proto, port)) == 0
+    state.bind(binding, stale)
+    chosen = {open_flow(rig, rig.a, proto, port, server) for server in SERVERS}
+    assert len(chosen) == 1
+    state.check()
+
+
+@pytest.mark.parametrize("proto", PROTOS)
 class TestTwoCpus:
     """Cilium #33074, #33045: a port looked up and then inserted is another flow's by then."""
 

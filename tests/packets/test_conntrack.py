@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Connections: how long they live, what keeps them, and two CPUs with one first packet. (TCP's: test_tcp_states.py.)"""
+import functools
+import struct
 import time
 
 import pytest
-from bpf import REDIRECT
+from bpf import REDIRECT, SHOT
 from flows import PROTOS, SERVERS, answer, first_packet, from_outside, open_flow, port_of
 from race import race
 from rig import expect, translated
-from scapy.layers.inet import TCP, UDP
+from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.packet import Raw
 from topology import HOST_ADDRESS, OUTSIDE_FAR, wait_for
 
 ENOENT = 2
+# include/nsbpf/types.h: fields of struct conn, and the unit of its clock
+DEADLINE, CHECK, ROUTED, CLOCK_SHIFT = 0, 4, 68, 20
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +85,51 @@ def test_pitfall_cilium_12686_both_entries_go_together(rig, state, proto):
         rig.from_uplink(packet)
     wait_for(lambda: not [port for port in flows if original(state, rig.a, proto, port)], 5)
     state.check()
+
+
+class TestUsedAgain:
+    """The map uses a deleted entry again at once, while another CPU may look at it still; here by hand."""
+
+    @staticmethod
+    def change(rig, entry, offset, word):
+        """And its route is new: a packet that had to look for one would notice the change earlier."""
+        value = bytearray(rig.connections.lookup(entry.key))
+        struct.pack_into("=I", value, ROUTED, time.monotonic_ns() >> CLOCK_SHIFT)
+        struct.pack_into("=I", value, offset, word)
+        rig.connections.update(entry.key, bytes(value))
+
+    def test_no_packet_goes_anothers_way(self, rig, state):
+        """Nor does an error about one."""
+        port, (server, dport) = rig.port(), SERVERS[0]
+        chosen = open_flow(rig, rig.a, "udp", port)
+        entry = original(state, rig.a, "udp", port)
+        reply = state.entry(server, HOST_ADDRESS, dport, chosen, "udp")
+        sent = first_packet(rig, rig.a, "udp", port)
+        error = rig.arrived() / ICMP(type=3, code=3) / translated(sent, src=HOST_ADDRESS)[IP]
+        for broken, packet, reason in ((entry, sent, "untracked"), (reply, error, "icmp-error"),
+                                       (reply, from_outside(rig, "udp", chosen), "untracked")):
+            run = rig.from_uplink if packet[IP].dst == HOST_ADDRESS else functools.partial(rig.from_endpoint, rig.a)
+            check, = struct.unpack_from("=I", rig.connections.lookup(broken.key), CHECK)
+            self.change(rig, broken, CHECK, check ^ 1)
+            with rig.dropped(reason):
+                verdict, out = run(packet)
+            assert verdict == SHOT or packet is sent and IP(out[14:]).dst == rig.a.address
+            self.change(rig, broken, CHECK, check)
+            with rig.dropped():
+                assert run(packet)[0] == REDIRECT
+
+    @pytest.mark.parametrize("whose", ["another's", "nobody's"])
+    def test_only_who_takes_its_deadline_away_ends_it(self, rig, state, whose):
+        port, other = rig.port(), rig.port()
+        for number in (port, other):
+            open_flow(rig, rig.a, "udp", number)
+        entry, another = (original(state, rig.a, "udp", number) for number in (port, other))
+        self.change(rig, entry, DEADLINE, another.deadline if whose == "another's" else 0)
+        assert rig.end_connection(entry.key) == ENOENT
+        self.change(rig, entry, DEADLINE, entry.deadline)
+        state.check()
+        assert [rig.end_connection(key) for key in (another.key, entry.key, entry.key)] == [0, 0, ENOENT]
+        state.check()
 
 
 @pytest.mark.parametrize("answered", [False, True])

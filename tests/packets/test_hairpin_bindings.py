@@ -5,7 +5,7 @@ RFC 4787 REQ-9, RFC 5382 REQ-8: with the sender's own NAT port as source; and wh
 """
 import pytest
 from bpf import REDIRECT, SHOT
-from flows import message, open_flow
+from flows import SERVERS, message, open_flow
 from rig import SECOND_ADDRESS, expect, expect_untouched, l4, translated
 from scapy.packet import Raw
 from state import slot
@@ -73,6 +73,15 @@ class TestDefaultFiltering:
         second.reaches(first)
         third.is_filtered(first)
         first.is_filtered(Peer(rig, proto, rig.c))
+
+    def test_what_waits_keeps_no_port_bound(self, rig, state, proto):
+        """Else one endpoint could use up the ports of another, with packets that it never sees."""
+        first, second = (Peer(rig, proto, node) for node in (rig.a, rig.b))
+        first.is_filtered(second)
+        assert state.nat_port(proto, second.known_as).users == 1
+        assert rig.end_connection(state.key(rig.b.address, SERVERS[0][0], second.port, SERVERS[0][1], proto)) == 0
+        assert state.nat_port(proto, second.known_as).users == 0
+        state.check()
 
     def test_simultaneous(self, rig, proto):
         """Each is filtered once at most, and the two agree on one connection."""

@@ -4,12 +4,12 @@ import struct
 import time
 
 import pytest
-from scapy.layers.inet import IP, UDP, IPOption_NOP, IPOption_RR
+from scapy.layers.inet import ICMP, IP, UDP, IPOption_NOP, IPOption_RR
 from scapy.packet import Padding, Raw
 from scapy.utils import checksum
 
-from bpf import REDIRECT, SHOT
-from icmp import HEADERS, KINDS, L4S, ROUTER, WAYS, Flow, opened
+from bpf import PASS, REDIRECT, SHOT
+from icmp import HEADERS, KINDS, L4S, ROUTER, WAYS, Flow, message, opened
 from rig import CONN_XLAT, TUPLE_SIZE, expect
 from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR
 
@@ -78,6 +78,15 @@ def test_between_two_nat_ports(rig):
         for kind in KINDS.values():
             arrives(flow, kind=kind)
         arrives(flow, size=28)
+
+
+def test_an_endpoint_speaks_of_what_was_sent_to_itself(rig):
+    """The host believes what it is told of its answers to pings, and the path MTU to a destination is everybody's."""
+    for destination, reasons in ((rig.a.address, []), (OUTSIDE_FAR, ["icmp-error"]), (rig.b.address, ["icmp-error"])):
+        quote = IP(src=HOST_ADDRESS, dst=destination) / ICMP(type=0, id=1) / Raw(bytes(20))
+        packet = rig.sent(rig.a, HOST_ADDRESS, proto=1) / message((3, 4, 600), bytes(quote))
+        with rig.dropped(*reasons):
+            expect(rig.from_endpoint(rig.a, packet), SHOT if reasons else PASS, packet)
 
 
 # Single parts of what arrives, each for itself; the tests above compare whole packets.

@@ -4,7 +4,8 @@ import time
 
 import pytest
 from flows import PROTOS, SERVERS, answer, assured, first_packet, open_flow, prohibited, refused
-from rig import EPHEMERAL, NAT_PORTS, SECOND_ADDRESS
+from rig import EPHEMERAL, NAT_PORTS, SECOND_ADDRESS, expect_untouched, l4
+from scapy.packet import Raw
 from state import slot
 from topology import OUTSIDE_FAR
 
@@ -35,6 +36,13 @@ class TestSourcePort:
         chosen = open_flow(rig, rig.a, proto, sport), open_flow(rig, rig.b, proto, sport)
         assert set(chosen) <= set(LOW_PORTS) and chosen[0] != chosen[1]
         assert open_flow(rig, rig.a, proto, sport, SERVERS[3]) == chosen[0]
+
+    def test_low_ones_of_the_hosts_stay_its_own(self, rig, proto):
+        """Its DHCP client listens on port 68 of a device, where no lookup of a socket finds it."""
+        open_flow(rig, rig.a, proto, 68, (OUTSIDE_FAR, 67))
+        packet = rig.arrived() / l4(proto, 67, 68) / Raw(b"for the host")
+        with rig.dropped():
+            expect_untouched(rig.from_uplink(packet), packet)
 
     def test_one_that_a_host_socket_has(self, rig, proto):
         with serve(rig.host, proto, rig.port()) as server:

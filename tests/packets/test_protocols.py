@@ -93,6 +93,16 @@ def test_with_the_ports_of_a_live_connection(rig, number):
         answer(rig, rig.a, proto, port, chosen)
 
 
+@pytest.mark.parametrize("number", [0, 1, 0xffff])
+def test_an_echo_reply_opens_nothing(rig, state, number):
+    """Whatever its identifier: 0 is one as well."""
+    before = state.usage()
+    packet = rig.sent(rig.a, OUTSIDE_FAR) / ICMP(type=0, id=number) / Raw(b"x")
+    with rig.dropped("untracked"):
+        assert rig.from_endpoint(rig.a, packet)[0] == SHOT
+    assert state.usage() == before
+
+
 # Packets that go out if they are well-formed, or look as if they were.
 SHAPES = {
     "tcp": TCP(sport=20000, dport=80, flags="S"), "udp": UDP(sport=20000, dport=80) / Raw(b"x" * 40),

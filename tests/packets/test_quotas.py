@@ -153,6 +153,16 @@ class TestFlood:
         flood(rig, "a", "tcp")
         assert all(is_there(state, rig.b, "udp", port) for port in waiting)
 
+    def test_one_that_is_not_noted_any_more_gives_way(self, make_rig):
+        """All that may are in a ring, where the openings of others may have taken their places."""
+        rig, state = make_rig()
+        flood(rig, "a", "udp")
+        state.forget_openings()
+        before = state.pressure().gave_way
+        open_flow(rig, rig.a, "udp", 50000, SERVERS[3])
+        assert state.pressure().gave_way == before + 1
+        state.check()
+
     def test_two_flooders(self, make_rig):
         rig, state = make_rig()
         old = [begin(rig, rig.b, "tcp") for _ in range(20)]
@@ -232,6 +242,13 @@ def answered_flood(rig, node, count):
             break
         opened += 1
     return opened
+
+
+def test_noted_once(rig, state):
+    """However often it is closed and revived: else one connection could push all others out of the ring."""
+    before = state.pressure().opened
+    Talk(rig).play(OPEN + "< R 1; > PA 1 1 +10; " * 20)
+    assert state.pressure().opened == before + 1
 
 
 def test_whole_packets_under_pressure(make_rig):

@@ -80,6 +80,8 @@ RESETS = {
     "scaled": (SCALED + "< R 127000", "reset"),
     "scaled, by the client": (SCALED + "< A 1 1; > R 127000", "reset"),
     "scaled, and behind": (SCALED + "< R 128002", "established"),
+    "scaled, whatever a SYN of the other side says": (SCALED + "< S 7777; > A 1 100001; < R 220000", "reset"),
+    "scaled, whatever a SYN of its own says": (SCALED + "> S 7777 ws=14; > A 1 2; < R 1000000", "established"),
     "one side alone scales nothing": ("> S 0 ws=7; < SA 0 1; > A 1 1; < R 5000", "established"),
     "nor the other one": ("> S 0; < SA 0 1 ws=7; > A 1 1; < A 1 1; > R 5000", "established"),
     "a SYN-ACK's own window is not scaled": ("> S 0 ws=7; < SA 0 1 ws=7; > R 5000", "syn"),
@@ -143,9 +145,9 @@ def test_state(rig, state, name, began, way):
 @pytest.mark.parametrize("wanted", CONN_STATES[:5])
 def test_ends_by_the_timeout_of_its_state(rig, state, wanted):
     rig.set_second(300)
-    # A connection is looked at when a SYN would time out, or a reset; what may last longer is looked at again then.
-    long_ones = ("established", "fin")
-    rig.set_timeouts(**dict.fromkeys((wanted, "syn", "closing", "reset") if wanted in long_ones else (wanted,), 1))
+    # What becomes established is looked at again when its SYN would have timed out, or its reset.
+    sooner = ("syn", "closing", "reset") if wanted == "established" else ()
+    rig.set_timeouts(**dict.fromkeys((wanted, *sooner), 1))
     talks = [Talk(rig).play(script) for script, outcome in TALKS.values() if outcome == wanted]
     wait_for(lambda: not [talk.key for talk in talks if state.entry(*talk.key)], 3)
 
