@@ -99,9 +99,9 @@ class Performance:
         other = OTHER.get(step.side)
         flow = self.script.flows[step.flow]
         for node, packet in arrived:
-            if is_fragment(packet) or is_error(packet) or not other:
+            if not other or is_fragment(packet) or is_error(packet) or packet.id != self.sent[-1].id:
                 continue
-            if step.quote is None and node == self.nodes[step.flow][other]:
+            if node == self.nodes[step.flow][other]:
                 self.seen[step.flow, other] = packet
                 if other == "server" and (packet.src, ports(packet)[0]) != (flow.address, flow.port):
                     self.nat.add((step.flow, packet.src, ports(packet)[0]))
