@@ -145,20 +145,13 @@ __noinline int fragment_first(struct __sk_buff *skb, struct packet *p)
 	return true;
 }
 
-/*
- * The host's own datagram begins: the fragments to come are its own, even if one of ours had that number before. But
- * not if that was just now: then somebody makes believe to be its sender.
- */
+/* The host's own datagram begins: the fragments to come are its own, even if one of ours had that number before. */
 static __noinline void fragment_is_the_hosts(const struct packet *p)
 {
-	struct fragment_ports *ours;
 	struct fragment_key key;
 	__u32 now = clock_now();
 
 	fragment_key(p, &key);
-	ours = bpf_map_lookup_elem(&fragments, &key);
-	if (ours && clock_age(ours->seen, now) < seconds(1))
-		return;
 	bpf_map_delete_elem(&fragments, &key);
 	bpf_map_delete_elem(&held_datagrams, &key);
 	bpf_map_update_elem(&host_datagrams, &key, &now, BPF_ANY);

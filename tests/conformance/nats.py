@@ -16,7 +16,7 @@ from topology import bpffs_mounts
 
 # include/nsbpf/types.h
 CLOCK_UNIT = 2 ** 20 / 1e9  # seconds
-PRESSURE_SIZE, PRESSURE_OVERLAPS = 24, 16
+PRESSURE_SIZE, PRESSURE_OVERLAPS = 32, 16
 
 CONE_SUBNET = "10.81.0.0/16"
 

@@ -244,15 +244,6 @@ def test_those_to_the_host_are_counted(rig, held, order):
     assert rig.a.netns.info["tx_packets"] - before == len(parts)
 
 
-def test_a_stranger_with_the_same_identification(rig, held):
-    """His first fragment is the host's business, but what is on its way to an endpoint arrives there."""
-    parts = Datagram(rig, held, "exposed")
-    parts.passes(0, 1)
-    forged = datagram(rig.wan(), OUTSIDE_FAR, HOST_ADDRESS, 53, rig.port(), parts.ident)[0]
-    expect_untouched(rig.from_uplink(forged), forged)
-    parts.passes(2, 3)
-
-
 def test_spoofed_ones_are_not_held(rig, held):
     part = rig.out(rig.a) / IP(src=rig.b.address, dst=OUTSIDE_FAR, id=4901, frag=9, proto=17) / Raw(bytes(64))
     with rig.dropped("spoofed-ip"):
