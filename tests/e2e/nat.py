@@ -21,6 +21,9 @@ class Peer(Agent):
         self.process.stdin.write(f"{address} {port} {text}\n")
         self.process.stdin.flush()
 
+    def has(self, text):
+        return any(line.get("data") == text for line in self.lines)
+
     def got(self, text, timeout=5.0):
         """(address, port) of whoever sent this."""
         line, = self.wait(lambda line: line.get("data") == text, timeout=timeout)
