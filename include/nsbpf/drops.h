@@ -5,12 +5,15 @@
 
 #define NSBPF_DROP_REASONS(X)                                                                                          \
 	X(MALFORMED, "malformed", "header cut short or inconsistent")                                                  \
-	X(ETHERTYPE, "ethertype", "neither IPv4 nor ARP, or tagged")                                                   \
+	X(ETHERTYPE, "ethertype", "neither IPv4, IPv6 nor ARP, or tagged")                                             \
 	X(SPOOFED_MAC, "spoofed-mac", "source MAC is not the endpoint's")                                              \
 	X(SPOOFED_IP, "spoofed-ip", "source address is not the endpoint's")                                            \
 	X(SPOOFED_ARP, "spoofed-arp", "ARP claims an address that is not the endpoint's")                              \
+	X(SPOOFED_ND, "spoofed-nd", "neighbour discovery as another one's, or as a router's")                          \
 	X(MARTIAN, "martian", "a loopback address on the wire")                                                        \
 	X(MULTICAST, "multicast", "broadcast or multicast")                                                            \
+	X(LINK_LOCAL, "link-local", "a link-local address, which leads no further")                                    \
+	X(EXTENSION, "extension-header", "IPv6 extension headers too many or too long, or a source route")             \
 	X(NO_ENDPOINT, "no-endpoint", "no endpoint has this address, or it is being removed")                          \
 	X(ISOLATED, "isolated", "the endpoint of another, isolated network")                                           \
 	X(UNSOLICITED, "unsolicited", "forwarded towards an endpoint without a connection")                            \
@@ -22,7 +25,7 @@
 	X(ICMP_ERROR, "icmp-error", "ICMP error about no known connection, or no ICMP for the outside")                \
 	X(CHECKSUM, "checksum", "ICMP error whose checksum is wrong")                                                  \
 	X(FRAGMENT, "fragment", "fragment whose first one did not come in time")                                       \
-	X(TTL, "ttl", "time to live exceeded")                                                                         \
+	X(TTL, "ttl", "time to live or hop limit exceeded")                                                            \
 	X(TOO_BIG, "too-big", "larger than the route's MTU")                                                           \
 	X(NO_ROUTE, "no-route", "the host has no route")                                                               \
 	X(UNREACHABLE, "unreachable", "the host's route says unreachable")                                             \

@@ -10,7 +10,7 @@
 #endif
 
 /* Bumped whenever a map's layout or meaning changes: a CLI never touches maps of another layout. */
-#define NSBPF_ABI 2
+#define NSBPF_ABI 3
 
 #define NSBPF_NAME_MAX 63        /* bytes of an endpoint's or network's name, without the NUL */
 #define NSBPF_MAX_ENDPOINTS 2048 /* slots of `endpoints`; slot 0 stands for "outside" */
@@ -75,7 +75,7 @@ struct endpoint {
 	__u8 mac[6];         /* of the ns veth */
 	__u8 gateway_mac[6]; /* of the host veth: the only MAC the namespace ever sees */
 	__be32 addr4;
-	struct nsbpf_addr addr6;
+	struct nsbpf_addr addr6; /* all zero: it has no IPv6 */
 	__u32 mtu;
 	__u32 max_connections; /* 0: a fair share */
 	__u64 netns_ino;       /* inode of the namespace in nsfs */
@@ -87,6 +87,8 @@ _Static_assert(sizeof(struct endpoint) == 120, "shared layout");
 enum network_flag {
 	NETWORK_OPEN = 1 << 0,      /* --isolate off: other open networks may talk to it */
 	NETWORK_FULL_CONE = 1 << 1, /* --filtering endpoint-independent: whoever knows a NAT port may send to it */
+	NETWORK_ROUTED4 = 1 << 2,   /* --mode routed: plain forwarding both ways, the outside knows the subnet */
+	NETWORK_ROUTED6 = 1 << 3,
 };
 
 struct network {
@@ -97,15 +99,17 @@ struct network {
 	__be32 subnet4;
 	__be32 mask4;
 	__be32 gateway4;
-	struct nsbpf_addr subnet6;
+	struct nsbpf_addr subnet6; /* all zero, as are the next two: the network has no IPv6 */
+	struct nsbpf_addr mask6;
 	struct nsbpf_addr gateway6;
 	struct nsbpf_addr masquerade4; /* all zero: as the host's route has it */
-	__u32 mtu;                     /* 0: the uplink's */
+	struct nsbpf_addr masquerade6;
+	__u32 mtu; /* 0: the uplink's */
 	char name[NSBPF_NAME_MAX + 1];
 	__u8 pad[4];
 };
 
-_Static_assert(sizeof(struct network) == 136, "shared layout");
+_Static_assert(sizeof(struct network) == 168, "shared layout");
 
 enum uplink_flag {
 	UPLINK_NAMED = 1 << 0,        /* by `uplink add`, and not found by its default route */
@@ -120,10 +124,10 @@ enum host_address {
 
 /* Key: ifindex. */
 struct uplink {
-	__be32 addr4; /* masquerade address where the FIB can't name one (no BPF_FIB_LOOKUP_SRC) */
-	__u32 flags;  /* enum uplink_flag */
-	struct nsbpf_addr addr6;
-	char name[16]; /* when it was attached; a device may be renamed later */
+	__be32 addr4;            /* masquerade address where the FIB can't name one (no BPF_FIB_LOOKUP_SRC) */
+	__u32 flags;             /* enum uplink_flag */
+	struct nsbpf_addr addr6; /* the same */
+	char name[16];           /* when it was attached; a device may be renamed later */
 };
 
 _Static_assert(sizeof(struct uplink) == 40, "shared layout");
@@ -243,6 +247,7 @@ enum feature {
 	FEATURE_FIB_SRC = 1 << 1,        /* BPF_FIB_LOOKUP_SRC, Linux 6.7 and 6.1.y */
 	FEATURE_FIB_SKIP_NEIGH = 1 << 2, /* BPF_FIB_LOOKUP_SKIP_NEIGH, Linux 6.3 and 6.1.y */
 	FEATURE_HOST_SOCKETS = 1 << 3,   /* the cgroup hooks are attached */
+	FEATURE_CSUM_IPV6 = 1 << 4,      /* BPF_F_IPV6 of bpf_l4_csum_replace(), Linux 6.16 and stable ones */
 };
 
 struct port_range {
@@ -265,10 +270,11 @@ struct settings {
 	__u32 timeouts[TIMEOUTS];       /* seconds */
 	__u32 second;                   /* of the timeouts, in clock units: NSBPF_CLOCK_HZ, but for tests in a hurry */
 	__u32 default_uplink; /* ifindex; where packets go while the FIB can't be asked, see route_fallback() */
-	__u32 flags;          /* enum setting_flag */
+	__u32 default_uplink6;
+	__u32 flags; /* enum setting_flag */
 };
 
-_Static_assert(sizeof(struct settings) == 68, "shared layout");
+_Static_assert(sizeof(struct settings) == 72, "shared layout");
 
 /* Per CPU, by endpoint. "rx" is what the namespace received, "tx" what it sent. */
 struct endpoint_stats {
@@ -351,8 +357,8 @@ _Static_assert(sizeof(struct binding_key) == 8, "shared layout");
 struct fragment_key {
 	struct nsbpf_addr saddr;
 	struct nsbpf_addr daddr;
-	__u32 id; /* network order, as in the header */
-	__u8 proto;
+	__be32 id;  /* as in the header; IPv4's has 16 bits */
+	__u8 proto; /* 0 for IPv6: what follows the fragment header need not be the L4 protocol yet (RFC 8200 4.5) */
 	__u8 pad[3];
 };
 
@@ -362,7 +368,11 @@ struct fragment_ports {
 	__be16 sport;
 	__be16 dport;
 	__u32 seen; /* unit: see NSBPF_CLOCK_SHIFT */
+	__u8 proto;
+	__u8 pad[3];
 };
+
+_Static_assert(sizeof(struct fragment_ports) == 12, "shared layout");
 
 /* Fragments that came before their first one are held in a pool, for all datagrams together. */
 #define NSBPF_HELD_FRAGMENTS 256 /* slots of the pool; the oldest is used again */
