@@ -4,10 +4,11 @@
       namespace nt<run>-<n>h ("host")                             namespace nt<run>-<n>o ("outside")
      +----------------------------------------+                  +-----------------------------------+
      | nsbpf runs here                        |                  | lo    203.0.113.2/32              |
-     |                          up0           |                  | wan0                              |
-     |   nsb-NAME ...           198.51.100.1/24 ---- veth ------ 198.51.100.2/24                     |
-     |      |                   default via   |                  |                                   |
-     +------|--- 198.51.100.2 ----------------+                  +-----------------------------------+
+     |                          up0           |                  |       2001:db8:cafe::2/128        |
+     |   nsb-NAME ...           198.51.100.1/24 ---- veth ------ wan0  198.51.100.2/24               |
+     |      |               2001:db8:1::1/64  |                  |       2001:db8:1::2/64, fe80::2   |
+     |      |  default via 198.51.100.2,      |                  |                                   |
+     +------|--- fe80::2 ---------------------+                  +-----------------------------------+
             | veth
      +------|----------------+
      | eth0  10.80.0.2/16 ...|  namespace nt<run>-<n>NAME, made by `nsbpf add`
@@ -36,6 +37,10 @@ ETC_NETNS = "/etc/netns"
 HOST_ADDRESS = "198.51.100.1"
 OUTSIDE_ADDRESS = "198.51.100.2"
 OUTSIDE_FAR = "203.0.113.2"  # beyond the outside machine: reached by the host's default route only
+HOST_ADDRESS6 = "2001:db8:1::1"
+OUTSIDE_ADDRESS6 = "2001:db8:1::2"
+OUTSIDE_FAR6 = "2001:db8:cafe::2"
+OUTSIDE_LINK_LOCAL = "fe80::2"  # as a router would advertise itself
 
 # not the PID: test runs in PID namespaces of their own still share /etc/netns
 _run = secrets.token_hex(2)
@@ -162,8 +167,13 @@ class Host(Netns):
             self._make(self)
             self.outside = self.machine("o")
             self.connect(self, "up0", self.outside, "wan0")
-            self.ip_batch(f"address add {HOST_ADDRESS}/24 dev up0", f"route add default via {OUTSIDE_ADDRESS}")
-            self.outside.ip_batch(f"address add {OUTSIDE_ADDRESS}/24 dev wan0", f"address add {OUTSIDE_FAR}/32 dev lo")
+            self.ip_batch(f"address add {HOST_ADDRESS}/24 dev up0", f"route add default via {OUTSIDE_ADDRESS}",
+                          f"address add {HOST_ADDRESS6}/64 dev up0 nodad", "address add fe80::1/64 dev up0 nodad",
+                          f"route add default via {OUTSIDE_LINK_LOCAL} dev up0")
+            self.outside.ip_batch(f"address add {OUTSIDE_ADDRESS}/24 dev wan0", f"address add {OUTSIDE_FAR}/32 dev lo",
+                                  f"address add {OUTSIDE_ADDRESS6}/64 dev wan0 nodad",
+                                  f"address add {OUTSIDE_LINK_LOCAL}/64 dev wan0 nodad",
+                                  f"address add {OUTSIDE_FAR6}/128 dev lo")
             self.cookie = json.loads(self.run(PYTHON, AGENTS, "cookie").stdout)["cookie"]
         except BaseException:
             self.close()
