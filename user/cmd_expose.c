@@ -8,7 +8,9 @@
 #include "mappings.h"
 #include "teardown.h"
 
-static int parse_sources(const char **texts, struct cidr *sources, unsigned int *count)
+/* Whom to expose to. Clients of the other family than the exposed address's own never come by it. */
+static int parse_sources(const char **texts, const struct nsbpf_addr *exposed, struct cidr *sources,
+			 unsigned int *count)
 {
 	for (*count = 0; texts && texts[*count]; ++*count) {
 		struct cidr *source = &sources[*count];
@@ -19,6 +21,9 @@ static int parse_sources(const char **texts, struct cidr *sources, unsigned int 
 			return report_usage("--from %s: not an address or prefix", texts[*count]);
 		if (cidr_has_host_bits(source))
 			return report_usage("--from %s has bits set behind its prefix", texts[*count]);
+		if (!addr_is_any(exposed) && addr_is4(exposed) != addr_is4(&source->addr))
+			return report_usage("--from %s: nobody there has an address of the family of the exposed one",
+					    texts[*count]);
 	}
 	return 0;
 }
@@ -33,8 +38,8 @@ static int parse_words(int argc, char **argv, struct port_spec *spec)
 		return report_usage("'%s' is no name", argv[1]);
 	if (port_spec_parse(argv[2], spec, &why))
 		return report_usage("ports %s: %s", argv[2], why);
-	if (!addr_is_any(&spec->addr) && !addr_is4(&spec->addr))
-		return report_usage("ports %s: an IPv4 address is needed", argv[2]);
+	if (IN6_IS_ADDR_LINKLOCAL(&spec->addr))
+		return report_usage("ports %s: a link-local address cannot be exposed", argv[2]);
 	return 0;
 }
 
@@ -59,7 +64,7 @@ int cmd_expose(int argc, char **argv)
 	int ret;
 
 	if (parse_options(&argc, argv, options) || parse_words(argc, argv, &spec) ||
-	    parse_sources(from, sources, &nsources))
+	    parse_sources(from, &spec.addr, sources, &nsources))
 		return EXIT_USAGE;
 	ret = host_change(&host, &err);
 	if (!ret && !host.running)

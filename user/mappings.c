@@ -71,9 +71,14 @@ static int end_connections(struct host *host, connection_fn *which, const struct
 	return ret < 0 ? fail(err, EXIT_SYSTEM, "cannot end connections: %s", strerror(-ret)) : 0;
 }
 
+static bool has6(const struct endpoint *ep)
+{
+	return !addr_is_any(&ep->addr6);
+}
+
 /* 0 if it may be added, 1 if it is there already, -1 with err naming who is in the way. */
 static int check_conflicts(struct host *host, const struct mapping_table *table, const struct mapping *add,
-			   const char *endpoint, struct error *err)
+			   const struct endpoint *ep, struct error *err)
 {
 	char text[MAPPING_TEXT], other[MAPPING_TEXT], holder[128];
 	struct endpoint owner;
@@ -89,23 +94,31 @@ static int check_conflicts(struct host *host, const struct mapping_table *table,
 			continue;
 		if (same_ports(m, add))
 			return fail(err, EXIT_CONFLICT, "%s is exposed to %s for other sources: unexpose it first",
-				    text, endpoint);
+				    text, ep->name);
 		if (endpoint_get(host, m->endpoint, &owner))
 			strcpy(owner.name, "an endpoint that is being removed");
-		return fail(err, EXIT_CONFLICT, "cannot expose %s %s: %s is exposed to %s", endpoint, text,
+		return fail(err, EXIT_CONFLICT, "cannot expose %s %s: %s is exposed to %s", ep->name, text,
 			    mapping_format(m, other), owner.name);
 	}
-	ret = host_port_holder(add, holder, sizeof(holder));
+	ret = host_port_holder(add, has6(ep), holder, sizeof(holder));
 	if (ret < 0)
 		return fail(err, EXIT_SYSTEM, "cannot list the host's sockets: %s", strerror(-ret));
 	if (ret)
-		return fail(err, EXIT_CONFLICT, "cannot expose %s %s: held by %s", endpoint, text, holder);
+		return fail(err, EXIT_CONFLICT, "cannot expose %s %s: held by %s", ep->name, text, holder);
 	return 0;
 }
 
-static int check_address(const struct host *host, const struct nsbpf_addr *addr, struct error *err)
+static int check_address(const struct host *host, const struct nsbpf_addr *addr, const struct endpoint *ep,
+			 struct error *err)
 {
-	return addr_is_any(addr) || addr_is_loopback(addr) ? 0 : host_address_require(host, addr, err);
+	char text[ADDR_TEXT];
+
+	if (addr_is_any(addr))
+		return 0;
+	if (!addr_is4(addr) && !has6(ep))
+		return fail(err, EXIT_SYSTEM, "cannot expose %s on %s: it has no IPv6", ep->name,
+			    addr_format(addr, text));
+	return addr_is_loopback(addr) ? 0 : host_address_require(host, addr, err);
 }
 
 static struct mapping from_spec(__u8 proto, unsigned int slot, const struct port_spec *spec)
@@ -118,14 +131,14 @@ static struct mapping from_spec(__u8 proto, unsigned int slot, const struct port
 				 .proto = proto };
 }
 
-static int add_one(struct host *host, const struct mapping *add, const char *endpoint, struct error *err)
+static int add_one(struct host *host, const struct mapping *add, const struct endpoint *ep, struct error *err)
 {
 	_cleanup_mapping_table_ struct mapping_table table;
 	int ret;
 
 	if (mapping_table_open(host, &table, err))
 		return -1;
-	ret = check_conflicts(host, &table, add, endpoint, err);
+	ret = check_conflicts(host, &table, add, ep, err);
 	if (ret)
 		return ret < 0 ? -1 : 0;
 	if (table.count == NSBPF_MAX_MAPPINGS)
@@ -183,7 +196,7 @@ int mapping_add(struct host *host, const char *endpoint, const struct port_spec 
 	struct mapping tcp, udp;
 	int slot = endpoint_require(host, endpoint, &ep, err), added_tcp = 0, added_udp = 0;
 
-	if (slot < 0 || check_address(host, &spec->addr, err))
+	if (slot < 0 || check_address(host, &spec->addr, &ep, err))
 		return -1;
 	tcp = from_spec(IPPROTO_TCP, slot, spec);
 	tcp.nsources = nsources;
@@ -194,9 +207,9 @@ int mapping_add(struct host *host, const char *endpoint, const struct port_spec 
 	udp = tcp;
 	udp.proto = IPPROTO_UDP;
 	if (spec->tcp)
-		added_tcp = add_one(host, &tcp, endpoint, err);
+		added_tcp = add_one(host, &tcp, &ep, err);
 	if (spec->udp && added_tcp >= 0)
-		added_udp = add_one(host, &udp, endpoint, err);
+		added_udp = add_one(host, &udp, &ep, err);
 	if (added_udp < 0 && added_tcp > 0)
 		delete_where(host, is_named, &(struct named){ tcp, false }, &(struct error){ 0 });
 	if (added_tcp < 0 || added_udp < 0)

@@ -95,7 +95,7 @@ int clsact_exists(struct nl *nl, unsigned int ifindex);
 
 /* A socket that has a local port: TCP sockets in LISTEN, or bound UDP sockets, connected ones too. */
 struct host_socket {
-	struct nsbpf_addr addr; /* all zero for 0.0.0.0 and for [::] */
+	struct nsbpf_addr addr; /* [::] is all zero, 0.0.0.0 is mapped as any other of IPv4 */
 	bool v6only;            /* an AF_INET6 socket that does not serve IPv4 */
 	unsigned short port;    /* host order */
 	unsigned int inode;     /* as in /proc/PID/fd: socket:[inode] */

@@ -36,8 +36,6 @@ static int socket_message(const struct nlmsghdr *message, void *arg)
 		.inode = info->idiag_inode,
 	};
 
-	if (addr_is4(&socket.addr) && !addr_to4(&socket.addr))
-		memset(&socket.addr, 0, sizeof(socket.addr));
 	if (!is4) {
 		nl_message_attrs(message, sizeof(*info), attrs, INET_DIAG_MAX);
 		/* A connected socket comes without the attribute; its address tells. */
