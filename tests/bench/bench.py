@@ -14,7 +14,7 @@ from collections import namedtuple
 
 from contestants import PATHS, Bare, contestants
 from measures import MEASURES, TOOLS, Durations
-from program_cost import PROGRAMS, program_cost
+from program_cost import program_cost
 from report import Progress, add_ratios, cpu_times, machine, print_machine, print_results, stolen_share, summary
 from setup_times import STEPS, setup_times
 
@@ -93,7 +93,10 @@ class Bench:
         with self.attempt("BPF programs"):
             # How they are attached makes no difference here: the last one is there on any kernel.
             cost = program_cost(entrants[-1], self.plan.program_runs)
-            return {name: summary(cost[name]) for name in PROGRAMS}
+            programs = {}
+            for (name, family), samples in cost.items():
+                programs.setdefault(name, {})[f"IPv{family}"] = summary(samples)
+            return programs
         return {}
 
     @contextlib.contextmanager

@@ -15,12 +15,16 @@ def checksum(data):
 
 
 def frame(src_mac, dst_mac, saddr, daddr, proto, build):
-    """IPv4 around build(checksum of the pseudo header and what it is given), whose length says itself."""
-    ends = socket.inet_aton(saddr) + socket.inet_aton(daddr)
+    """IP around build(checksum of the pseudo header and what it is given), whose length says itself."""
+    family = socket.AF_INET6 if ":" in saddr else socket.AF_INET
+    ends = socket.inet_pton(family, saddr) + socket.inet_pton(family, daddr)
     l4 = build(lambda data: checksum(ends + struct.pack("!HH", proto, len(data)) + data))
-    ip = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(l4), 1, 0, 64, proto, 0) + ends
-    ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
-    return bytes.fromhex((dst_mac + src_mac).replace(":", "")) + b"\x08\x00" + ip + l4
+    if family == socket.AF_INET6:
+        ethertype, ip = b"\x86\xdd", struct.pack("!IHBB", 6 << 28, len(l4), proto, 64) + ends
+    else:
+        ethertype, ip = b"\x08\x00", struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(l4), 1, 0, 64, proto, 0) + ends
+        ip = ip[:10] + struct.pack("!H", checksum(ip)) + ip[12:]
+    return bytes.fromhex((dst_mac + src_mac).replace(":", "")) + ethertype + ip + l4
 
 
 def udp(sport, dport):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What one packet costs in the BPF programs alone: of an established, masqueraded connection, and the first of one.
+"""What one packet costs in the BPF programs alone: of an established, masqueraded connection, and the first of one, in
+both families.
 
 BPF_PROG_TEST_RUN repeats a program on one and the same buffer. These programs rewrite it, so that from the second time
 on they would meet a packet that is none of theirs: each run is a system call of its own here, which finds caches less
@@ -13,7 +14,7 @@ import struct
 
 from bpf import BPF_PROG_TEST_RUN, PASS, REDIRECT, bpf, inside, obj_get, sk_buff
 from frames import ACK, SYN, SYN_ACK, frame, tcp, udp
-from topology import HOST_ADDRESS, OUTSIDE_FAR, bpffs_mounts
+from topology import HOST_ADDRESS, HOST_ADDRESS6, OUTSIDE_FAR, OUTSIDE_FAR6, bpffs_mounts
 
 BPF_PROG_LOAD, BPF_PROG_TYPE_SCHED_CLS = 5, 3
 RETURN_PASS = struct.pack("=BBhiBBhi", 0xb7, 0, 0, PASS, 0x95, 0, 0, 0)  # r0 = TC_ACT_UNSPEC; exit
@@ -28,6 +29,8 @@ PROGRAMS = {
     "tcp in": "from_uplink, TCP",
     "new": "from_endpoint, first UDP",
 }
+# The host, the server, and how long an IP header is.
+FAMILIES = {4: (HOST_ADDRESS, OUTSIDE_FAR, 20), 6: (HOST_ADDRESS6, OUTSIDE_FAR6, 40)}
 
 
 def load_empty():
@@ -57,13 +60,9 @@ class TestRun:
             raise AssertionError(f"the program's verdict is {verdict} instead of {self.verdict}")
         return struct.unpack_from("=I", attr, 36)[0]
 
-    def source_port(self):
-        """Of the packet as the last run left it."""
-        return struct.unpack_from("!H", self.data_out.raw, 34)[0]
-
 
 class Programs:
-    """A host's programs, with one UDP and one TCP connection of endpoint "a" to the outside."""
+    """A host's programs, with one UDP and one TCP connection of endpoint "a" to the outside in each family it has."""
 
     def __init__(self, host):
         self.host = host
@@ -73,55 +72,67 @@ class Programs:
         pins = next(path for path in (f"{mount}/nsbpf/{host.cookie:016x}/programs" for mount in bpffs_mounts())
                     if os.path.exists(path))
         self.fds = {"empty": load_empty(), "out": obj_get(f"{pins}/from_endpoint"), "in": obj_get(f"{pins}/from_uplink")}
-        self.new_flows = ((dport, sport) for dport in itertools.count(1000) for sport in NEW_PORTS)
+        self.addresses = {6 if ":" in address else 4: address for address in self.info["addresses"]}
+        self.new_flows = {family: ((dport, sport) for dport in itertools.count(1000) for sport in NEW_PORTS)
+                          for family in self.addresses}
+        self.runs = {}
         with inside(host.path):
-            self.runs = {**self._connection("udp", udp, PORT), **self._connection("tcp", tcp, TCP_PORT)}
-            packet = bytes(self.runs["udp out"].data_in.raw)
-            self.runs["empty"] = TestRun(self.fds["empty"], packet, self.device["ifindex"], PASS)
+            for family in self.addresses:
+                self._connection("udp", family, udp, PORT)
+                self._connection("tcp", family, tcp, TCP_PORT)
+                packet = bytes(self.runs["udp out", family].data_in.raw)
+                self.runs["empty", family] = TestRun(self.fds["empty"], packet, self.device["ifindex"], PASS)
+
+    def rows(self):
+        """What there is to measure."""
+        return [(name, family) for name in PROGRAMS for family in self.addresses]
 
     def close(self):
         for fd in self.fds.values():
             os.close(fd)
 
-    def _out(self, proto, build):
-        packet = frame(self.info["mac"], self.device["address"], self.info["addresses"][0], OUTSIDE_FAR, proto, build)
+    def _out(self, family, proto, build):
+        _, server, _ = FAMILIES[family]
+        packet = frame(self.info["mac"], self.device["address"], self.addresses[family], server, proto, build)
         return TestRun(self.fds["out"], packet, self.device["ifindex"])
 
-    def _in(self, proto, build):
-        packet = frame(self.outside_mac, self.uplink["address"], OUTSIDE_FAR, HOST_ADDRESS, proto, build)
+    def _in(self, family, proto, build):
+        host, server, _ = FAMILIES[family]
+        packet = frame(self.outside_mac, self.uplink["address"], server, host, proto, build)
         return TestRun(self.fds["in"], packet, self.uplink["ifindex"])
 
-    def _connection(self, name, l4, port):
+    def _connection(self, name, family, l4, port):
         flags = [(SYN,), (SYN_ACK,), (ACK,)] if l4 is tcp else [()] * 3
-        first = self._out(*l4(port, 80, *flags[0]))
+        first = self._out(family, *l4(port, 80, *flags[0]))
         first.once()
-        self._in(*l4(80, first.source_port(), *flags[1])).once()
-        runs = {f"{name} out": self._out(*l4(port, 80, *flags[2])),
-                f"{name} in": self._in(*l4(80, first.source_port(), *flags[2]))}
-        for run in runs.values():  # the first ones meet cold caches
+        _, _, header = FAMILIES[family]
+        nat_port, = struct.unpack_from("!H", first.data_out.raw, 14 + header)
+        self._in(family, *l4(80, nat_port, *flags[1])).once()
+        self.runs[f"{name} out", family] = self._out(family, *l4(port, 80, *flags[2]))
+        self.runs[f"{name} in", family] = self._in(family, *l4(80, nat_port, *flags[2]))
+        for run in (self.runs[f"{name} {way}", family] for way in ("out", "in")):  # the first ones meet cold caches
             for _ in range(100):
                 run.once()
-        return runs
 
-    def batch(self, name, count):
+    def batch(self, name, family, count):
         """Median nanoseconds of so many runs."""
         with inside(self.host.path):
             if name != "new":
-                return statistics.median(self.runs[name].once() for _ in range(count))
-            flows = itertools.islice(self.new_flows, count)
-            return statistics.median(self._out(*udp(sport, dport)).once() for dport, sport in flows)
+                return statistics.median(self.runs[name, family].once() for _ in range(count))
+            flows = itertools.islice(self.new_flows[family], count)
+            return statistics.median(self._out(family, *udp(sport, dport)).once() for dport, sport in flows)
 
 
 def program_cost(contestant, count):
-    """Nanoseconds: program → the medians of batches of `count` runs in all."""
+    """Nanoseconds: program, family → the medians of batches of `count` runs in all."""
     programs = Programs(contestant.host)
     try:
         size = max(1, count // BATCHES)
-        medians = {name: [] for name in PROGRAMS}
+        medians = {row: [] for row in programs.rows()}
         for _ in range(BATCHES):
-            for name in PROGRAMS:
+            for name, family in medians:
                 # Each first packet is a connection that stays: some thousands will do.
-                medians[name].append(programs.batch(name, min(size, 500) if name == "new" else size))
+                medians[name, family].append(programs.batch(name, family, min(size, 500) if name == "new" else size))
         return medians
     finally:
         programs.close()

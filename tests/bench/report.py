@@ -114,9 +114,9 @@ def print_results(results):
     for step, cells in results["setup"].items():
         _row(STEPS[step], "ms", [cells[key] for key in with_host])
     if results["programs"]:
-        _heading("BPF programs, one packet", [""])
-        for name, cell in results["programs"].items():
-            _row(PROGRAMS[name], "ns", [cell])
+        _heading("BPF programs, one packet", results["programs"]["empty"])
+        for name, cells in results["programs"].items():
+            _row(PROGRAMS[name], "ns", cells.values())
 
 
 def _heading(title, columns):
