@@ -13,7 +13,7 @@ import threading
 
 SOL_PACKET = 263
 PACKET_AUXDATA = 8
-IP_PKTINFO = 8
+IP_PKTINFO, IPV6_RECVPKTINFO = 8, 49
 TP_STATUS_CSUMNOTREADY = 1 << 3
 ETH_P_ALL = 3
 
@@ -58,9 +58,12 @@ def tcp_echo(address, port):
 
 
 def udp_echo(address, port):
-    """Answers from the address that was asked, which a socket bound to 0.0.0.0 does not do of itself."""
+    """Answers from the address that was asked, which a socket bound to 0.0.0.0 or :: does not do of itself."""
     sock = socket.socket(family(address), socket.SOCK_DGRAM)
-    sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
     sock.bind((address, int(port)))
     say(ready=sock.getsockname()[1])
     while True:
@@ -68,12 +71,13 @@ def udp_echo(address, port):
             data, control, _, peer = sock.recvmsg(65535, 64)
         except OSError:  # an ICMP error about an earlier answer
             continue
-        asked = [value[8:12] for level, kind, value in control if (level, kind) == (socket.IPPROTO_IP, IP_PKTINFO)]
-        local = (socket.inet_ntoa(asked[0]) if asked else sock.getsockname()[0], sock.getsockname()[1])
-        seen = tell(local, peer, data)
+        # struct in_pktinfo is ifindex, source, destination; struct in6_pktinfo address, ifindex.
+        (level, kind, value), = control
+        asked = value[8:12] if level == socket.IPPROTO_IP else value[:16]
+        seen = tell((socket.inet_ntop(sock.family, asked), sock.getsockname()[1]), peer, data)
         say(**seen)
-        source = [(socket.IPPROTO_IP, IP_PKTINFO, bytes(4) + asked[0] + bytes(4))] if asked else []
-        sock.sendmsg([json.dumps(seen).encode()], source, 0, peer)
+        source = bytes(4) + asked + bytes(4) if level == socket.IPPROTO_IP else asked + bytes(4)
+        sock.sendmsg([json.dumps(seen).encode()], [(level, kind, source)], 0, peer)
 
 
 def web(address, port):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fixtures: `host`, a private host with an outside machine; `make_host` for more of them; `attach`, how nsbpf attaches.
+"""Fixtures: `host`, a private host with an outside machine; `make_host` for more of them; `attach`, how nsbpf attaches;
+`family`, for tests that run with IPv4 and with IPv6.
 
 Tests marked `attach`, or that take the fixture of that name, run twice: with TCX links and with clsact filters. Those of
 commands run twice as well: with build/nsbpf and with the sanitizers' build. (What a packet meets is BPF, the same in both.)
@@ -14,6 +15,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import topology  # noqa: E402
+from families import FAMILIES  # noqa: E402
 from topology import NSBPF, TOP, Host  # noqa: E402
 
 SANITIZED = ("test_bad_input", "test_lifecycle", "test_networks", "test_rules", "test_status")
@@ -52,6 +54,11 @@ def attach(request):
     if mode == "tcx" and kernel < (6, 6):
         pytest.skip("this kernel has no TCX links")
     return mode
+
+
+@pytest.fixture(params=FAMILIES.values(), ids=lambda family: family.name)
+def family(request):
+    return request.param
 
 
 @pytest.fixture

@@ -1,24 +1,58 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What tests ask of an IPv4 datagram: whose it is, whether it is whole, whether its checksums are right."""
+"""What tests ask of an IP datagram, v4 or v6: whose it is, whether it is whole, whether its checksums are right."""
 from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, _ICMPv6, _ICMPv6Error, \
+    _IPv6ExtHdr
 from scapy.packet import Raw
 
 ICMP_ERRORS = (3, 11, 12)
 
 
+def upper(packet):
+    """What it carries: the layer behind the IP header, and behind IPv6's extension headers."""
+    layer = packet.payload
+    while isinstance(layer, _IPv6ExtHdr):
+        layer = layer.payload
+    return layer
+
+
+def protocol(packet):
+    """Its number."""
+    if IPv6 not in packet:
+        return packet.proto
+    return upper(packet).underlayer.nh
+
+
+def piece(packet):
+    """(first byte, whether more follow, identification); None if it is no fragment."""
+    if isinstance(packet, IPv6):
+        layer = packet.payload
+        while isinstance(layer, _IPv6ExtHdr):
+            if isinstance(layer, IPv6ExtHdrFragment):
+                return (layer.offset * 8, bool(layer.m), layer.id) if layer.m or layer.offset else None
+            layer = layer.payload
+    elif packet.flags.MF or packet.frag:
+        return packet.frag * 8, bool(packet.flags.MF), packet.id
+    return None
+
+
 def is_fragment(packet):
-    return bool(packet.flags.MF or packet.frag)
+    return piece(packet) is not None
 
 
 def is_error(packet):
-    return packet.proto == 1 and not packet.frag and packet.payload.type in ICMP_ERRORS
+    layer = upper(packet)
+    return isinstance(layer, _ICMPv6Error) or isinstance(layer, ICMP) and layer.type in ICMP_ERRORS
 
 
 def ports(packet):
     """(source, destination) as nsbpf's tuples have them: the identifier of an echo is its client's port."""
-    if ICMP in packet:
-        return (packet[ICMP].id, 0) if packet[ICMP].type == 8 else (0, packet[ICMP].id)
-    return packet.sport, packet.dport
+    layer = upper(packet)
+    if isinstance(layer, ICMPv6EchoReply) or isinstance(layer, ICMP) and layer.type != 8:
+        return 0, layer.id
+    if isinstance(layer, (ICMP, ICMPv6EchoRequest)):
+        return layer.id, 0
+    return layer.sport, layer.dport
 
 
 def defragment(packets):
@@ -26,33 +60,59 @@ def defragment(packets):
     whole, pieces = [], {}
     for packet in packets:
         if is_fragment(packet) and not wrong_checksums(packet):
-            pieces.setdefault((packet.src, packet.dst, packet.proto, packet.id), []).append(packet)
+            pieces.setdefault((packet.src, packet.dst, protocol(packet), piece(packet)[2]), []).append(packet)
         else:
             whole.append(packet)
     for found in pieces.values():
-        found.sort(key=lambda packet: packet.frag)
+        found.sort(key=piece)
         data = b""
         for packet in found:
-            if packet.frag * 8 != len(data):
+            first, more, _ = piece(packet)
+            if first != len(data):
                 break
-            data += bytes(packet.payload)
-        if found[-1].flags.MF or found[-1].frag * 8 + len(found[-1].payload) != len(data):
+            data += carried(packet)
+        if more or first + len(carried(found[-1])) != len(data):
             whole += found
             continue
-        header = found[0].copy()
-        header.remove_payload()
-        header.flags.MF, header.len, header.chksum = False, None, None
-        whole.append(IP(bytes(header / Raw(data))))
+        whole.append(joined(found[0], data))
     return whole
 
 
+def carried(packet):
+    """The bytes of a fragment."""
+    return bytes(upper(packet))
+
+
+def joined(packet, data):
+    """The datagram with the headers of its first fragment, and all of its data."""
+    header = packet.copy()
+    if isinstance(packet, IPv6):
+        layer = header[IPv6ExtHdrFragment]
+        layer.underlayer.nh = layer.nh
+        layer.underlayer.remove_payload()
+        header.plen = None
+    else:
+        header.remove_payload()
+        header.flags.MF, header.len, header.chksum = False, None, None
+    return type(packet)(bytes(header / Raw(data)))
+
+
 def wrong_checksums(packet):
-    """The layers whose checksum is not what scapy makes of it; "none" for a UDP checksum of 0. A fragment has no L4."""
+    """The layers whose checksum is not what scapy makes of it, with both; IPv4's UDP checksum of 0 is none. A fragment
+    has only its header's."""
     fresh = packet.copy()
-    layers = [IP] if is_fragment(packet) else [layer for layer in (IP, TCP, UDP, ICMP) if layer in fresh]
-    if UDP in layers and not packet[UDP].chksum:
-        layers.remove(UDP)
+    layers = [fresh] if isinstance(packet, IP) else []
+    layer = upper(fresh)
+    if isinstance(layer, (TCP, UDP, ICMP, _ICMPv6)) and not is_fragment(packet):
+        if not (isinstance(layer, UDP) and isinstance(packet, IP) and not layer.chksum):
+            layers.append(layer)
+    found = {type(layer): getattr(layer, field_of(layer)) for layer in layers}
     for layer in layers:
-        del fresh[layer].chksum
-    fresh = IP(bytes(fresh))
-    return [layer.__name__ for layer in layers if packet[layer].chksum != fresh[layer].chksum]
+        delattr(layer, field_of(layer))
+    fresh = type(packet)(bytes(fresh))
+    right = {type(layer): getattr(layer, field_of(layer)) for layer in (fresh, upper(fresh)) if type(layer) in found}
+    return {layer.__name__: (found[layer], right[layer]) for layer in found if found[layer] != right[layer]}
+
+
+def field_of(layer):
+    return "cksum" if isinstance(layer, _ICMPv6) else "chksum"

@@ -156,8 +156,7 @@ class Packet:
     @property
     def ether(self):
         if self._ether is None:
-            from scapy.layers.inet import IP  # noqa: F401  teaches Ether what follows it
-            from scapy.layers.l2 import Ether
+            from scapy.layers.inet6 import Ether, IPv6  # noqa: F401  teaches Ether what follows it
             self._ether = Ether(self.frame)
         return self._ether
 

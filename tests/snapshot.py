@@ -21,14 +21,14 @@ def take(host):
     """Reads only; about a tenth of a second."""
     return {
         "links": _links(host),
-        "addresses": host.ip("-o", "address").splitlines(),
-        "routes": host.ip("route", "show", "table", "all").splitlines()
-        + host.ip("-6", "route", "show", "table", "all").splitlines(),
-        "rules": host.ip("rule").splitlines(),
+        "addresses": ageless(host.ip("-o", "address")),
+        "routes": ageless(host.ip("route", "show", "table", "all") + host.ip("-6", "route", "show", "table", "all")),
+        "rules": host.ip("rule").splitlines() + host.ip("-6", "rule").splitlines(),
         "neighbours": host.ip("neighbour", "show", "nud", "permanent").splitlines(),
         "proxy": host.ip("neighbour", "show", "proxy").splitlines(),
         "qdiscs": run("tc", "-n", host.netns, "qdisc").stdout.splitlines(),
         "filters": _filters(host),
+        "groups": _groups(host),
         "sysctls": sysctls(host),
         "netns": mine(NETNS_DIR, host.prefix),
         "etc": sorted(_tree(ETC_NETNS, mine(ETC_NETNS, host.prefix))),
@@ -95,6 +95,17 @@ def run_files(host):
     cookie = f"{host.cookie:x}"
     return sorted(path for top in ("/run/nsbpf", "/run/lock/nsbpf", "/var/lib/nsbpf") for path in _below(top)
                   if cookie in path or host.prefix in path)
+
+
+def ageless(shown):
+    """Lines of ip(8), less how long what routers advertised is still good for."""
+    return re.sub(r"(expires|valid_lft|preferred_lft) \d+sec", r"\1 later", shown).splitlines()
+
+
+def _groups(host):
+    """The IPv6 multicast groups and anycast addresses of each device: forwarding on a device adds to both."""
+    shown = host.run("cat", "/proc/net/igmp6", "/proc/net/anycast6", check=False).stdout
+    return [" ".join(line.split()[1:3]) for line in shown.splitlines()]
 
 
 def _links(host):

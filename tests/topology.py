@@ -285,6 +285,17 @@ class Endpoint(Netns):
         return self.info["addresses"][0]
 
     @property
+    def address6(self):
+        """None if it has only IPv4."""
+        return next((address for address in self.info["addresses"] if ":" in address), None)
+
+    def address_of(self, family):
+        return self.address6 if family.number == 6 else self.address
+
+    def gateway_of(self, family):
+        return self.info["gateway6" if family.number == 6 else "gateway"]
+
+    @property
     def device(self):
         return self.info["device"]
 

@@ -128,7 +128,7 @@ class Performance:
         own = packet.id != self.sent[-1].id
         fields = {"at": self.role(step, node), "ttl": packet.ttl, "tos": packet.tos, "df": int(packet.flags.DF),
                   "id": "own" if own else packet.id, "ip options": bytes(packet)[20:packet.ihl * 4].hex(),
-                  "wrong checksums": wrong_checksums(packet)}
+                  "wrong checksums": list(wrong_checksums(packet))}
         if is_fragment(packet):
             return {**fields, "what": f"fragment {packet.proto} {packet.frag}", "from": packet.src, "to": packet.dst}
         if is_error(packet):

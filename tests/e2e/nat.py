@@ -3,10 +3,10 @@
 import json
 import os
 
+from families import FAMILIES, Family4
 from processes import Agent
-from topology import OUTSIDE_FAR
 
-SERVERS = [OUTSIDE_FAR, "203.0.113.3", "192.0.2.77"]  # addresses of the outside machine, once more_servers() was there
+SERVERS = Family4.servers
 
 
 class Peer(Agent):
@@ -45,8 +45,8 @@ class Flooder(Agent):
         return self.next(60)["sent"]
 
 
-def udp_peer(netns, port=0):
-    return netns.agent(Peer, "udp-peer", str(port))
+def udp_peer(netns, port=0, address="0.0.0.0"):
+    return netns.agent(Peer, "udp-peer", address, str(port))
 
 
 def flood(netns, device, frame, seconds):
@@ -54,4 +54,5 @@ def flood(netns, device, frame, seconds):
 
 
 def more_servers(outside):
-    outside.ip_batch(*(f"address add {address}/32 dev lo" for address in SERVERS[1:]))
+    for family in FAMILIES.values():
+        outside.ip_batch(*(f"address add {address}/{family.length} dev lo" for address in family.servers[1:]))

@@ -8,15 +8,18 @@ import threading
 import time
 
 
+ETH_P_IPV6 = b"\x86\xdd"
+
+
 def say(**words):
     sys.stdout.write(json.dumps(words) + "\n")
     sys.stdout.flush()
 
 
-def udp_peer(port):
+def udp_peer(address, port):
     """One socket. Each line of stdin, ADDRESS PORT TEXT, is sent; whatever arrives is said."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.bind(("0.0.0.0", int(port)))
+    sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+    sock.bind((address, int(port)))
     say(ready=sock.getsockname()[1])
 
     def receive():
@@ -42,22 +45,25 @@ def sum16(data):
 def flood(device, frame, seconds):
     """First packets of as many flows as it gets out: `frame` with other ports, from its own on, and right checksums."""
     frame, number = bytearray.fromhex(frame), 0
-    first, = struct.unpack_from("!H", frame, 36)
+    ipv6 = frame[12:14] == ETH_P_IPV6
+    l4, proto, addresses = (54, frame[20], frame[22:54]) if ipv6 else (34, frame[23], frame[26:34])
+    tcp = proto == socket.IPPROTO_TCP
+    where = l4 + (16 if tcp else 6)
+    first, = struct.unpack_from("!H", frame, l4 + 2)
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
     sock.bind((device, 0))
-    tcp = frame[23] == socket.IPPROTO_TCP
-    struct.pack_into("!HH", frame, 34, 0, 0)
-    struct.pack_into("!H", frame, 50 if tcp else 40, 0)
-    rest = sum16(frame[26:34] + frame[34:] + bytes(len(frame) % 2)) + frame[23] + len(frame) - 34
+    struct.pack_into("!HH", frame, l4, 0, 0)
+    struct.pack_into("!H", frame, where, 0)
+    rest = sum16(addresses + frame[l4:] + bytes(len(frame) % 2)) + proto + len(frame) - l4
     say(ready=device)
     end = time.monotonic() + float(seconds)
     while number % 1000 or time.monotonic() < end:
         sport, dport = 1024 + number % 60000, first + number // 60000
-        struct.pack_into("!HH", frame, 34, sport, dport)
-        if tcp:
+        struct.pack_into("!HH", frame, l4, sport, dport)
+        if tcp or ipv6:  # IPv4's UDP can do without
             total = rest + sport + dport
             total = (total & 0xffff) + (total >> 16)
-            struct.pack_into("!H", frame, 50, ~((total & 0xffff) + (total >> 16)) & 0xffff)
+            struct.pack_into("!H", frame, where, ~((total & 0xffff) + (total >> 16)) & 0xffff or 0xffff)
         try:
             sock.send(frame)
         except OSError:  # the device's queue is full

@@ -14,8 +14,8 @@ class Tool(Agent):
 class Catch(Tool):
     """The datagrams that arrive."""
 
-    def __init__(self, netns, proto, port=0):
-        super().__init__(netns, "catch", proto, str(port))
+    def __init__(self, netns, proto, port=0, address="0.0.0.0"):
+        super().__init__(netns, "catch", proto, address, str(port))
 
     @property
     def port(self):

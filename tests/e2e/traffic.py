@@ -10,7 +10,7 @@ import threading
 import time
 
 TIMEOUT = 20
-IP_PKTINFO = 8
+IP_PKTINFO, IPV6_RECVPKTINFO = 8, 49
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
 
 
@@ -19,8 +19,12 @@ def say(**words):
     sys.stdout.flush()
 
 
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def bound(kind, address, port):
-    sock = socket.socket(socket.AF_INET, kind)
+    sock = socket.socket(family(address), kind)
     if kind == socket.SOCK_STREAM:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for UDP it would give two sockets one port
     else:
@@ -31,18 +35,28 @@ def bound(kind, address, port):
     return sock
 
 
+def any_for(address):
+    """What a client binds to."""
+    return "::" if ":" in address else "0.0.0.0"
+
+
 def mirror(proto, address, port):
     """Sends back every byte."""
     if proto == "udp":
         sock = bound(socket.SOCK_DGRAM, address, int(port))
-        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         say(ready=sock.getsockname()[1])
         while True:
             try:
                 data, control, _, peer = sock.recvmsg(65535, 64)
-                # From the address that was asked: struct in_pktinfo is ifindex, source, destination.
-                source = [(level, kind, bytes(4) + value[8:12] + bytes(4)) for level, kind, value in control]
-                sock.sendmsg([data], source, 0, peer)
+                # From the address that was asked: struct in_pktinfo is ifindex, source, destination; struct in6_pktinfo
+                # address, ifindex.
+                (level, kind, value), = control
+                source = bytes(4) + value[8:12] + bytes(4) if level == socket.IPPROTO_IP else value[:16] + bytes(4)
+                sock.sendmsg([data], [(level, kind, source)], 0, peer)
             except OSError:  # an ICMP error about an earlier answer
                 continue
     listener = bound(socket.SOCK_STREAM, address, int(port))
@@ -96,7 +110,7 @@ def swarm(options):
     first = options.get("first_port") or 0
     socks = []
     for index in range(options["count"]):
-        sock = bound(kind, "0.0.0.0", first + index if first else 0)
+        sock = bound(kind, any_for(options["address"]), first + index if first else 0)
         sock.settimeout(TIMEOUT)
         sock.connect((options["address"], options["port"]))
         socks.append(sock)
@@ -131,8 +145,8 @@ def both_ways(sock, size):
     say(sent=sent.hexdigest(), received=received.hexdigest(), missing=left)
 
 
-def bulk_serve(port, size):
-    listener = bound(socket.SOCK_STREAM, "0.0.0.0", int(port))
+def bulk_serve(address, port, size):
+    listener = bound(socket.SOCK_STREAM, address, int(port))
     listener.listen()
     say(ready=listener.getsockname()[1])
     while True:
@@ -150,7 +164,7 @@ def bulk(address, port, size):
 
 def datagrams(address, port, *sizes):
     """One random datagram of each size, to be mirrored."""
-    with bound(socket.SOCK_DGRAM, "0.0.0.0", 0) as sock:
+    with bound(socket.SOCK_DGRAM, any_for(address), 0) as sock:
         sock.settimeout(5)
         sock.connect((address, int(port)))
         say(ready=sock.getsockname()[1])

@@ -3,10 +3,9 @@
 import json
 import os
 
+import datagrams as ip_datagrams
+from families import Family4
 from processes import Agent
-from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.l2 import Ether
-from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR
 
 GATEWAY_MAC = "02:6e:73:62:70:66"
 SECOND_ADDRESS = "198.51.100.9"
@@ -47,7 +46,8 @@ def swarm(netns, name, proto, address, port, count, first_port=0):
 
 def bulk(client, server, address, size=8 << 20, port=0, asked=None):
     """As many bytes each way at once; both sides must have seen the other's, by SHA-256."""
-    with server.agent(Traffic, "bulk-serve", str(port), str(size)) as serving:
+    any_address = "::" if ":" in address else "0.0.0.0"
+    with server.agent(Traffic, "bulk-serve", any_address, str(port), str(size)) as serving:
         with client.agent(Traffic, "bulk", address, str(asked or serving.port), str(size)) as sending:
             here, there = sending.next(60), serving.next(60)
     assert (here["missing"], there["missing"]) == (0, 0)
@@ -61,15 +61,8 @@ def datagrams(client, address, port, *sizes):
 
 
 def wrong_checksums(packet):
-    """The fields of a captured packet that are not what scapy makes of it; a UDP checksum of 0 is none."""
-    fresh = packet.ether.copy()
-    layers = [layer for layer in (IP, TCP, UDP, ICMP) if layer in fresh]
-    for layer in layers:
-        if not (layer is UDP and fresh[UDP].chksum == 0):
-            del fresh[layer].chksum
-    fresh = Ether(bytes(fresh))
-    return {layer.__name__: (packet[layer].chksum, fresh[layer].chksum) for layer in layers
-            if packet[layer].chksum != fresh[layer].chksum}
+    """Of a captured packet."""
+    return ip_datagrams.wrong_checksums(packet.ether.payload)
 
 
 def question(client, proto, address, port, **more):
@@ -85,19 +78,19 @@ def echo(netns, proto, port=0, address="0.0.0.0"):
     return (netns.tcp_echo if proto == "tcp" else netns.udp_echo)(port, address)
 
 
-def check_every_path(host, a, b):
+def check_every_path(host, a, b, family=Family4):
     """ns→ns, ns→host, host→ns, ns→outside, by TCP, UDP and ping, and whom the server saw."""
-    gateway = a.info["gateway"]
+    gateway, a_address, b_address = a.gateway_of(family), a.address_of(family), b.address_of(family)
     for proto in ("tcp", "udp"):
-        with echo(b, proto) as server:
-            assert question(a, proto, b.address, server.port)["peer"] == a.address
-            assert question(host, proto, b.address, server.port)["peer"] in (gateway, HOST_ADDRESS)
-        with echo(host, proto) as server:
-            for address in (HOST_ADDRESS, gateway):
-                assert question(a, proto, address, server.port)["peer"] == a.address
-        with echo(host.outside, proto) as server:
-            for address in (OUTSIDE_ADDRESS, OUTSIDE_FAR):
-                assert question(a, proto, address, server.port)["peer"] == HOST_ADDRESS
-    for netns, address in ((a, b.address), (a, HOST_ADDRESS), (a, gateway), (a, OUTSIDE_ADDRESS), (a, OUTSIDE_FAR),
-                           (host, a.address)):
+        with echo(b, proto, address=family.any) as server:
+            assert question(a, proto, b_address, server.port)["peer"] == a_address
+            assert question(host, proto, b_address, server.port)["peer"] in (gateway, family.host)
+        with echo(host, proto, address=family.any) as server:
+            for address in (family.host, gateway):
+                assert question(a, proto, address, server.port)["peer"] == a_address
+        with echo(host.outside, proto, address=family.any) as server:
+            for address in (family.outside, family.far):
+                assert question(a, proto, address, server.port)["peer"] == family.host
+    for netns, address in ((a, b_address), (a, family.host), (a, gateway), (a, family.outside), (a, family.far),
+                           (host, a_address)):
         assert netns.ping(address).returncode == 0, (netns.name, address)
