@@ -68,10 +68,10 @@ static __always_inline bool route_suits(struct __sk_buff *skb, struct packet *p,
 	bool moved = c->flags & CONN_SNAT && c->oif && c->oif != w->route.oif;
 	struct nsbpf_addr addr;
 
-	if (!masquerade_address(net, &w->route, &addr))
+	if (!masquerade_address(net, p->ipv6, &w->route, &addr))
 		return true;
 	if (addr_equal(&addr, &c->xlat.saddr)) {
-		if (addr_is_any(&net->masquerade4))
+		if (addr_is_any(fixed_address(net, p->ipv6)))
 			return true;
 	} else if (moved) {
 		return false;
@@ -98,12 +98,9 @@ __noinline int conn_route(struct __sk_buff *skb, struct packet *p, __u32 network
 {
 	struct network *net = network_get(network);
 	struct workbench *w = workbench_get();
-	struct nsbpf_addr nexthop;
 	struct tuple key;
 	struct conn *c;
 	enum verdict v;
-	__u32 oif;
-	__u16 mtu;
 
 	if (!p || !net || !w)
 		return VERDICT_PASS;
@@ -112,25 +109,23 @@ __noinline int conn_route(struct __sk_buff *skb, struct packet *p, __u32 network
 	if (!c)
 		return VERDICT_PASS;
 	w->key = key;
-	if (c->flags & CONN_DNAT || !addr_is_any(&net->masquerade4))
+	if (c->flags & CONN_DNAT || !addr_is_any(fixed_address(net, p->ipv6)))
 		w->key.saddr = c->xlat.saddr;
 	v = route_lookup(skb, p, w);
 	if (v != VERDICT_CONTINUE)
 		return v;
 	if (w->route.local || !bpf_map_lookup_elem(&uplinks, &w->route.oif))
 		return drop(p, DROP_NOT_UPLINK);
-	nexthop = w->route.nexthop;
-	oif = w->route.oif;
-	mtu = w->route.mtu;
+	w->found = w->route;
 	if (!route_suits(skb, p, c, net, w)) {
 		conn_end_either(&key, c);
 		return VERDICT_PASS;
 	}
 	if (!conn_is_still(c, &key))
 		return VERDICT_PASS;
-	c->nexthop = nexthop;
-	c->oif = oif;
-	c->mtu = mtu;
+	c->nexthop = w->found.nexthop;
+	c->oif = w->found.oif;
+	c->mtu = w->found.mtu;
 	c->routed = clock_now();
 	return VERDICT_CONTINUE;
 }

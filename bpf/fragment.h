@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Only a datagram's first fragment has ports (RFC 791): later ones learn them from it. Those that come before it are
- * held; when it comes, it and they go round once more through the device that they came by, now in order.
+ * Only a datagram's first fragment has ports (RFC 791, RFC 8200 4.5): later ones learn them from it. Those that come
+ * before it are held; when it comes, it and they go round once more through the device that they came by, now in order.
  */
 #ifndef NSBPF_BPF_FRAGMENT_H
 #define NSBPF_BPF_FRAGMENT_H
@@ -11,7 +11,7 @@ static __always_inline void fragment_key(const struct packet *p, struct fragment
 	key->saddr = p->tuple.saddr;
 	key->daddr = p->tuple.daddr;
 	key->id = p->fragment_id;
-	key->proto = p->tuple.proto;
+	key->proto = p->ipv6 ? 0 : p->tuple.proto;
 	key->pad[0] = key->pad[1] = key->pad[2] = 0;
 }
 
@@ -33,6 +33,7 @@ static __noinline bool fragment_resolve(struct packet *p)
 		return false;
 	p->tuple.sport = ports->sport;
 	p->tuple.dport = ports->dport;
+	p->tuple.proto = ports->proto;
 	return true;
 }
 
@@ -111,8 +112,11 @@ static long fragment_release_step(__u32 step, struct fragment_round *r)
 	if (!fragment_keys_equal(&held->datagram, &r->key) || clock_now() - held->seen >= timeout(TIMEOUT_FRAGMENT))
 		return 0;
 	held->length = 0;
-	if (!length_is_within(&length, ETH_HLEN, NSBPF_HELD_SIZE) || bpf_skb_change_tail(r->skb, length, 0) ||
-	    bpf_skb_store_bytes(r->skb, 0, held->frame, length, 0))
+	if (!length_is_within(&length, ETH_HLEN + 1, NSBPF_HELD_SIZE) || bpf_skb_change_tail(r->skb, length, 0))
+		return 0;
+	/* skb->csum, if it has one, does not cover the Ethernet header. */
+	if (bpf_skb_store_bytes(r->skb, 0, held->frame, ETH_HLEN, 0) ||
+	    bpf_skb_store_bytes(r->skb, ETH_HLEN, held->frame + ETH_HLEN, length - ETH_HLEN, BPF_F_RECOMPUTE_CSUM))
 		return 0;
 	count_sent_later(r->skb);
 	bpf_clone_redirect(r->skb, r->skb->ifindex, BPF_F_INGRESS);
@@ -125,7 +129,7 @@ static long fragment_release_step(__u32 step, struct fragment_round *r)
  */
 __noinline int fragment_first(struct __sk_buff *skb, struct packet *p)
 {
-	struct fragment_ports ports = { .seen = clock_now() };
+	struct fragment_ports ports = { .seen = clock_now(), .proto = p ? p->tuple.proto : 0 };
 	struct fragment_round round = { .skb = skb };
 
 	if (!p)

@@ -3,6 +3,39 @@
 #ifndef NSBPF_BPF_FROM_ENDPOINT_H
 #define NSBPF_BPF_FROM_ENDPOINT_H
 
+/* Is it for link_scope() to judge? */
+static __always_inline bool is_link_scope(const struct packet *p, const struct endpoint *ep)
+{
+	return p->kind == L4_ICMP_OTHER || !addr_equal(&p->tuple.saddr, &ep->addr6) || addr_is_any(&ep->addr6) ||
+	       addr_is_multicast(&p->tuple.daddr) || addr_is_link_local(&p->tuple.daddr);
+}
+
+/* Is the sender telling the truth, and is it for one receiver only? */
+static __always_inline enum verdict source_validate(struct __sk_buff *skb, struct packet *p, const struct endpoint *ep)
+{
+	struct ethhdr *eth = packet_data(skb);
+	bool to_group;
+
+	if ((void *)(eth + 1) > packet_end(skb))
+		return drop(p, DROP_MALFORMED);
+	if (!mac_equal(eth->h_source, ep->mac))
+		return drop(p, DROP_SPOOFED_MAC);
+	to_group = eth->h_dest[0] & 1;
+	if (p->ipv6) {
+		enum verdict v = is_link_scope(p, ep) ? link_scope(skb, p) : VERDICT_CONTINUE;
+
+		if (v != VERDICT_CONTINUE)
+			return v;
+	} else if (addr_get4(&p->tuple.saddr) != ep->addr4) {
+		return drop(p, DROP_SPOOFED_IP);
+	}
+	if (to_group || addr_is_multicast(&p->tuple.daddr))
+		return drop(p, DROP_MULTICAST);
+	if (addr_is_loopback(&p->tuple.daddr))
+		return drop(p, DROP_MARTIAN);
+	return VERDICT_CONTINUE;
+}
+
 /* Same network: switched, not routed. Nothing is translated or filtered between neighbours, so nothing is tracked. */
 static __always_inline enum verdict to_neighbour(struct __sk_buff *skb, struct packet *p)
 {
@@ -42,14 +75,14 @@ static __always_inline void hairpin_source(struct __sk_buff *skb, struct packet 
 					   struct workbench *w)
 {
 	w->key = p->tuple;
-	addr_set4(&w->key.daddr, 0);
+	addr_set_any(&w->key.daddr, p->ipv6);
 	w->plan.source = SOURCE_ANY;
 	w->plan.xlat.saddr = p->tuple.daddr;
 	__builtin_memset(&w->route, 0, sizeof(w->route));
-	if (addr_is_any(&net->masquerade4) &&
+	if (addr_is_any(fixed_address(net, p->ipv6)) &&
 	    (route_ask(skb, p, &w->key, &w->route) != VERDICT_CONTINUE || w->route.local))
 		return;
-	if (masquerade_address(net, &w->route, &w->plan.xlat.saddr))
+	if (masquerade_address(net, p->ipv6, &w->route, &w->plan.xlat.saddr))
 		w->plan.source = SOURCE_BINDING;
 }
 
@@ -60,7 +93,8 @@ static __always_inline enum verdict plan_hairpin(struct __sk_buff *skb, struct p
 {
 	w->plan.endpoint = w->plan.reply_target = p->endpoint;
 	w->plan.flags |= CONN_SNAT | CONN_DNAT | CONN_HAIRPIN;
-	addr_set4(&w->plan.xlat.daddr, target->addr4);
+	if (!endpoint_address(target, p->ipv6, &w->plan.xlat.daddr))
+		return VERDICT_PASS; /* this family is the host's to answer */
 	w->plan.xlat.dport = port;
 	hairpin_source(skb, p, net, w);
 	return VERDICT_OPEN;
@@ -91,16 +125,18 @@ static __always_inline enum verdict to_binding(struct __sk_buff *skb, struct pac
 	struct endpoint *target = endpoint_get(b->endpoint);
 	struct network *target_net = target ? network_get(target->network) : NULL;
 	struct workbench *w = plan_begin(p);
+	enum verdict v;
 
 	if (!target_net || !w)
 		return drop(p, DROP_NO_ENDPOINT);
 	if (!(target_net->flags & NETWORK_FULL_CONE))
 		w->plan.flags = CONN_FILTERED;
 	w->plan.target = b->endpoint;
+	v = plan_hairpin(skb, p, net, w, target, bpf_htons(b->port));
 	/* While it waits it must not keep the target's NAT port bound: anybody could send it for ever. */
-	if (!(w->plan.flags & CONN_FILTERED) && binding_share(b, p->tuple.proto))
+	if (v == VERDICT_OPEN && !(w->plan.flags & CONN_FILTERED) && binding_share(b, p->tuple.proto))
 		w->plan.target_ports = b->table;
-	return plan_hairpin(skb, p, net, w, target, bpf_htons(b->port));
+	return v;
 }
 
 /* To the host itself, or to what of it belongs to an endpoint. */
@@ -123,11 +159,29 @@ static __always_inline enum verdict plan_masquerade(struct packet *p, const stru
 
 	if (!w || !bpf_map_lookup_elem(&uplinks, &oif))
 		return drop(p, DROP_NOT_UPLINK);
-	if (!masquerade_address(net, &w->route, &w->plan.xlat.saddr))
+	if (!masquerade_address(net, p->ipv6, &w->route, &w->plan.xlat.saddr))
 		return drop(p, DROP_NO_ADDRESS);
 	w->plan.endpoint = w->plan.reply_target = p->endpoint;
 	w->plan.flags = CONN_SNAT;
 	return VERDICT_OPEN;
+}
+
+/* Plain forwarding, of whatever protocol. */
+static __always_inline enum verdict to_outside_routed(struct __sk_buff *skb, struct packet *p, struct workbench *w)
+{
+	__u32 oif = w->route.oif;
+	enum verdict v;
+
+	if (!bpf_map_lookup_elem(&uplinks, &oif))
+		return drop(p, DROP_NOT_UPLINK);
+	if (p->ttl <= 1)
+		return drop(p, DROP_TTL);
+	if (!packet_fits(skb, p, w->route.mtu)) {
+		p->mtu = w->route.mtu;
+		return drop(p, DROP_TOO_BIG);
+	}
+	v = rewrite(skb, p, &p->tuple);
+	return v == VERDICT_CONTINUE ? forward_outside(skb, p, oif, &w->route.nexthop) : v;
 }
 
 /* What may not open a connection towards the outside says why. */
@@ -164,11 +218,11 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 
 	if (!p || !net || !w)
 		return VERDICT_PASS;
-	fixed = !addr_is_any(&net->masquerade4);
-	lost = fixed && !address_is_local(skb, p, w, &net->masquerade4);
+	fixed = !addr_is_any(fixed_address(net, p->ipv6));
+	lost = fixed && !address_is_local(skb, p, w, fixed_address(net, p->ipv6));
 	w->key = p->tuple;
-	if (fixed)
-		w->key.saddr = net->masquerade4; /* the FIB is asked as if by whom the packet will come from */
+	if (fixed) /* the FIB is asked as if by whom the packet will come from */
+		w->key.saddr = *fixed_address(net, p->ipv6);
 	v = route_lookup(skb, p, w);
 	if (v != VERDICT_CONTINUE)
 		return v;
@@ -176,7 +230,9 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 	oif = w->route.oif;
 	if (!local && endpoint_slot(oif))
 		return to_other_network(skb, p, net, endpoint_slot(oif));
-	if (p->kind == L4_FRAGMENT && is_translated(p->tuple.proto)) {
+	if (!local && is_routed(net, p->ipv6))
+		return to_outside_routed(skb, p, w);
+	if (p->kind == L4_FRAGMENT && may_be_translated(p)) {
 		v = fragment_hold(skb, p);
 		return local && v != VERDICT_CONTINUE ? VERDICT_PASS : v;
 	}
@@ -200,15 +256,16 @@ static __always_inline enum verdict from_endpoint_icmp(struct __sk_buff *skb, st
 	return v == VERDICT_PASS ? from_endpoint_new(skb, p, network) : v;
 }
 
-static __always_inline enum verdict from_endpoint_ipv4(struct __sk_buff *skb, struct packet *p,
-						       const struct endpoint *ep)
+static __always_inline enum verdict from_endpoint_ip(struct __sk_buff *skb, struct packet *p, const struct endpoint *ep)
 {
 	struct network *net = network_get(ep->network);
 	struct conn *c = NULL;
 	__u32 now = clock_now();
 	enum verdict v;
 
-	v = parse_ipv4(skb, p);
+	v = skb->protocol == bpf_htons(ETH_P_IP) ? parse_ipv4(skb, p) : parse_ipv6(skb, p);
+	asm volatile(""
+		     : "+r"(skb)); /* skb->data is loaded anew: what came by two ways is no pointer to the verifier */
 	if (v != VERDICT_CONTINUE)
 		return v;
 	v = source_validate(skb, p, ep);
@@ -217,7 +274,7 @@ static __always_inline enum verdict from_endpoint_ipv4(struct __sk_buff *skb, st
 	count_sent(skb, p->endpoint);
 	if (!net)
 		return drop(p, DROP_NO_ENDPOINT);
-	if (is_neighbour(net, addr_get4(&p->tuple.daddr)))
+	if (is_neighbour(net, p))
 		return to_neighbour(skb, p);
 	if (p->kind == L4_ICMP_OTHER)
 		return from_endpoint_icmp(skb, p, ep->network);
@@ -258,7 +315,8 @@ static __always_inline enum verdict from_endpoint_stages(struct __sk_buff *skb, 
 		return drop(p, DROP_ETHERTYPE);
 	switch (skb->protocol) {
 	case bpf_htons(ETH_P_IP):
-		return from_endpoint_ipv4(skb, p, ep);
+	case bpf_htons(ETH_P_IPV6):
+		return from_endpoint_ip(skb, p, ep);
 	case bpf_htons(ETH_P_ARP):
 		return arp_answer(skb, p, ep);
 	default:

@@ -11,7 +11,8 @@ static __always_inline enum verdict plan_inbound(struct packet *p, struct workbe
 
 	if (bpf_map_lookup_elem(&addresses, &client))
 		return drop(p, DROP_SPOOFED_IP);
-	addr_set4(&w->plan.xlat.daddr, target->addr4);
+	if (!endpoint_address(target, p->ipv6, &w->plan.xlat.daddr))
+		return VERDICT_PASS; /* this family is the host's to answer */
 	w->plan.xlat.dport = port;
 	w->plan.endpoint = w->plan.target = p->endpoint;
 	w->plan.flags = CONN_DNAT;
@@ -95,13 +96,55 @@ __noinline int from_uplink_new(struct __sk_buff *skb, struct packet *p)
 	return binding_find(skb, p, &b) ? to_bound(p, &b) : VERDICT_PASS;
 }
 
+/*
+ * To an endpoint's own address: plain forwarding, of whatever protocol, if its network is routed. Not static for the
+ * reason in from_endpoint_new().
+ */
+__noinline int to_routed(struct __sk_buff *skb, struct packet *p)
+{
+	struct nsbpf_addr source, destination;
+	struct endpoint *target;
+	struct network *net;
+	enum verdict v;
+	__u32 *slot;
+
+	if (!p)
+		return VERDICT_PASS;
+	source = p->tuple.saddr;
+	destination = p->tuple.daddr;
+	slot = bpf_map_lookup_elem(&addresses, &destination);
+	target = slot ? endpoint_get(*slot) : NULL;
+	net = target ? network_get(target->network) : NULL;
+	if (!net || !is_routed(net, p->ipv6) || addr_is_loopback(&source) ||
+	    bpf_map_lookup_elem(&host_addresses, &source))
+		return VERDICT_PASS;
+	p->endpoint = *slot;
+	if (bpf_map_lookup_elem(&addresses, &source))
+		return drop(p, DROP_SPOOFED_IP);
+	if (p->ttl <= 1)
+		return drop(p, DROP_TTL);
+	if (!packet_fits(skb, p, target->mtu)) {
+		p->mtu = target->mtu;
+		return drop(p, DROP_TOO_BIG);
+	}
+	v = rewrite(skb, p, &p->tuple);
+	return v == VERDICT_CONTINUE ? forward_to_endpoint(skb, p, *slot) : v;
+}
+
+/* Link-local traffic, and what of others can't be answered, is the host's. */
+static __always_inline bool stays_on_link(const struct packet *p)
+{
+	return addr_is_link_local(&p->tuple.saddr) || addr_is_link_local(&p->tuple.daddr) ||
+	       addr_is_any(&p->tuple.saddr) || addr_is_multicast(&p->tuple.saddr);
+}
+
 /* VERDICT_CONTINUE: its datagram is an endpoint's. One whose first fragment is still to come may be the host's own, or
  * not: the host gets it, and we keep a copy. */
 static __always_inline enum verdict from_uplink_fragment(struct __sk_buff *skb, struct packet *p)
 {
 	if (fragment_resolve(p))
 		return VERDICT_CONTINUE;
-	if (!is_translated(p->tuple.proto) || is_hosts_datagram(p) || fragment_hold(skb, p) != VERDICT_CONTINUE)
+	if (!may_be_translated(p) || is_hosts_datagram(p) || fragment_hold(skb, p) != VERDICT_CONTINUE)
 		return VERDICT_PASS;
 	return VERDICT_CONTINUE;
 }
@@ -113,15 +156,12 @@ static __always_inline enum verdict from_uplink_icmp(struct __sk_buff *skb, stru
 	return v == VERDICT_CONTINUE ? related_forward(skb, p, 0) : v;
 }
 
-static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, struct packet *p)
+/* VERDICT_PASS: no connection's, and none may be opened by it. */
+static __always_inline enum verdict from_uplink_ip(struct __sk_buff *skb, struct packet *p)
 {
 	enum verdict v;
 	struct conn *c;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present || skb->pkt_type != PACKET_HOST)
-		return VERDICT_PASS;
-	if (parse_ipv4(skb, p) != VERDICT_CONTINUE)
-		return VERDICT_PASS;
 	if (p->kind == L4_ICMP_OTHER)
 		return from_uplink_icmp(skb, p);
 	if (p->kind == L4_FRAGMENT) {
@@ -145,6 +185,25 @@ static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, st
 	if (c && !is_from_outside(c))
 		return VERDICT_PASS;
 	return conn_forward(skb, p, c, clock_now());
+}
+
+static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, struct packet *p)
+{
+	struct settings *s = settings_get();
+	enum verdict v;
+
+	if (skb->vlan_present || skb->pkt_type != PACKET_HOST)
+		return VERDICT_PASS;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		v = parse_ipv4(skb, p);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		v = parse_ipv6(skb, p);
+	else
+		return VERDICT_PASS;
+	if (v != VERDICT_CONTINUE || (p->ipv6 && stays_on_link(p)))
+		return VERDICT_PASS;
+	v = from_uplink_ip(skb, p);
+	return v == VERDICT_PASS && s && s->flags & SETTING_ROUTED ? to_routed(skb, p) : v;
 }
 
 SEC("tc")

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The host's own sockets reach exposed ports by 127.0.0.1 and by the host's own addresses: the address is exchanged
- * when a socket connects or sends, and back when it asks whom it talks to. Nothing happens per packet of a connected
- * socket.
+ * The host's own sockets reach exposed ports by 127.0.0.1, ::1 and by the host's own addresses: the address is
+ * exchanged when a socket connects or sends, and back when it asks whom it talks to. Nothing happens per packet of a
+ * connected socket.
  */
 #ifndef NSBPF_BPF_HOST_SOCKET_H
 #define NSBPF_BPF_HOST_SOCKET_H
@@ -67,6 +67,7 @@ static __always_inline void peer_remember(struct bpf_sock_addr *ctx, const struc
 static __always_inline bool exposed_target(struct bpf_sock_addr *ctx, struct socket_address *address)
 {
 	struct socket_address asked = *address;
+	struct nsbpf_addr given;
 	struct endpoint *ep;
 	struct mapping *m;
 
@@ -76,9 +77,9 @@ static __always_inline bool exposed_target(struct bpf_sock_addr *ctx, struct soc
 	if (!m)
 		return false;
 	ep = endpoint_get(m->endpoint);
-	if (!ep || !addr_is4(&asked.addr))
+	if (!ep || !endpoint_address(ep, !addr_is4(&asked.addr), &given))
 		return false;
-	addr_set4(&address->addr, ep->addr4);
+	address->addr = given;
 	address->port = mapping_target_port(m, asked.port);
 	peer_remember(ctx, &asked, address);
 	return true;

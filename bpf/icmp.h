@@ -13,7 +13,18 @@
 #define ICMP_FRAG_NEEDED 4
 #define ICMP_PKT_FILTERED 13
 
-#define ICMP_HLEN 8
+/* RFC 4443. Errors are the types below 128. */
+#define ICMPV6_UNREACH 1
+#define ICMPV6_TOO_BIG 2
+#define ICMPV6_TIME_EXCEEDED 3
+#define ICMPV6_PARAMETER 4
+
+#define ICMPV6_NO_ROUTE 0
+#define ICMPV6_PROHIBITED 1
+#define ICMPV6_ADDRESS_UNREACH 3
+#define ICMPV6_PORT_UNREACH 4
+
+#define ICMP_HLEN 8 /* of both */
 
 /* The longest ICMP message that can be summed. RFC 1812 4.3.2.3 has errors within 576 bytes; some send a whole packet.
  */
@@ -49,6 +60,25 @@ static __noinline __u16 skb_sum(struct __sk_buff *skb, __u32 offset, __u32 lengt
 			sum = bpf_csum_diff(NULL, 0, (__be32 *)(bytes + i * SUM_CHUNK), n, sum);
 	}
 	return csum_fold16((__u32)sum);
+}
+
+/* What ICMPv6's checksum sums besides the message (RFC 8200 8.1); the ends are a tuple's. */
+static __always_inline __u64 pseudo_header_sum(const struct tuple *t, __u8 proto, __u32 length)
+{
+	__u64 sum = bpf_htonl(length) + (__u64)bpf_htonl(proto);
+
+	for (int i = 0; i < 4; i++)
+		sum += (__u64)t->saddr.words[i] + t->daddr.words[i];
+	return sum;
+}
+
+/* Of the packet's ICMP message, with these ends: 0xffff if its checksum is right. 0 if it is too long. */
+static __always_inline __u16 icmp_sum(struct __sk_buff *skb, const struct packet *p, const struct tuple *ends)
+{
+	__u32 length = p->length + ETH_HLEN - p->l4;
+	__u16 sum = skb_sum(skb, p->l4, length);
+
+	return p->ipv6 && sum ? csum_fold16(sum + pseudo_header_sum(ends, IPPROTO_ICMPV6, length)) : sum;
 }
 
 #endif

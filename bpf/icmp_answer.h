@@ -6,8 +6,9 @@
 #ifndef NSBPF_BPF_ICMP_ANSWER_H
 #define NSBPF_BPF_ICMP_ANSWER_H
 
-#define ICMP_ERROR_MAX 576 /* RFC 1812 4.3.2.3: as much of the packet as fits so many bytes of IP datagram */
-#define ICMP_ERROR_HEADERS (sizeof(struct iphdr) + ICMP_HLEN)
+/* As much of the packet is quoted as fits so many bytes of IP datagram: RFC 1812 4.3.2.3, RFC 4443 2.4. */
+#define ICMP_ERROR_MAX 576
+#define ICMPV6_ERROR_MAX 1280
 #define ICMP_ERROR_TTL 64
 #define ICMP_ERROR_TOS 0xc0 /* RFC 1812 4.3.2.5: precedence 6 */
 #define IP_DF 0x4000
@@ -24,7 +25,7 @@ struct icmp_answer {
 	__u16 mtu;
 };
 
-static __always_inline struct icmp_answer answer_for(const struct packet *p)
+static __always_inline struct icmp_answer answer_for4(const struct packet *p)
 {
 	struct icmp_answer a = { .type = ICMP_DEST_UNREACH, .made = true, .limited = true };
 
@@ -56,6 +57,46 @@ static __always_inline struct icmp_answer answer_for(const struct packet *p)
 		a.made = false;
 	}
 	return a;
+}
+
+static __always_inline struct icmp_answer answer_for6(const struct packet *p)
+{
+	struct icmp_answer a = { .type = ICMPV6_UNREACH, .made = true, .limited = true };
+
+	switch (p->reason) {
+	case DROP_TTL:
+		a.type = ICMPV6_TIME_EXCEEDED;
+		break;
+	case DROP_TOO_BIG:
+		a.type = ICMPV6_TOO_BIG;
+		a.mtu = p->mtu;
+		a.limited = false;
+		break;
+	case DROP_NO_ROUTE:
+		a.code = ICMPV6_NO_ROUTE;
+		break;
+	case DROP_UNREACHABLE:
+		a.code = ICMPV6_ADDRESS_UNREACH;
+		break;
+	case DROP_REFUSED:
+		a.code = ICMPV6_PORT_UNREACH;
+		break;
+	case DROP_PROHIBITED:
+	case DROP_NO_PORT:
+	case DROP_QUOTA:
+	case DROP_TABLE_FULL:
+		a.code = ICMPV6_PROHIBITED;
+		break;
+	default:
+		a.made = false;
+	}
+	return a;
+}
+
+/* The outside need not know how full we are, nor whoever a flood claims to be. */
+static __always_inline bool is_for_endpoints_only(__u8 reason)
+{
+	return reason == DROP_PROHIBITED || reason == DROP_NO_PORT || reason == DROP_QUOTA || reason == DROP_TABLE_FULL;
 }
 
 /* Takes `cost` from a bucket that holds `most`, all in clock units, and fills by one each unit. */
@@ -91,19 +132,33 @@ static __always_inline bool answer_allowed(const struct packet *p, const struct 
 	return rate_take(0, 1, ICMP_ALL_BURST);
 }
 
-/* RFC 1122 3.2.2: never about an ICMP error, a later fragment, or what was sent to more than one. */
+/* RFC 1122 3.2.2, RFC 4443 2.4: never about an ICMP error, a later fragment, or what was sent to more than one. */
 static __always_inline bool may_be_answered(const struct packet *p)
 {
 	return p->kind != L4_ICMP_OTHER && p->kind != L4_FRAGMENT && !addr_is_multicast(&p->tuple.daddr) &&
-	       !addr_is_multicast(&p->tuple.saddr) && !addr_is_loopback(&p->tuple.saddr) && addr_get4(&p->tuple.saddr);
+	       !addr_is_multicast(&p->tuple.saddr) && !addr_is_loopback(&p->tuple.saddr) &&
+	       (p->ipv6 ? !addr_is_any(&p->tuple.saddr) : addr_get4(&p->tuple.saddr));
+}
+
+static __always_inline __u32 answer_headers(bool ipv6)
+{
+	return (ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + ICMP_HLEN;
+}
+
+/* Bytes of the packet that the answer quotes. */
+static __always_inline __u32 answer_quotes(const struct packet *p)
+{
+	__u32 most = (p->ipv6 ? ICMPV6_ERROR_MAX : ICMP_ERROR_MAX) - answer_headers(p->ipv6);
+
+	return p->length < most ? p->length : most;
 }
 
 /* Headers before the packet, which is cut to what is quoted. The offset of the IP header does not change. */
-static __always_inline int answer_make_room(struct __sk_buff *skb, __u32 quoted)
+static __always_inline int answer_make_room(struct __sk_buff *skb, const struct packet *p, __u32 quoted)
 {
 	if (bpf_skb_change_tail(skb, ETH_HLEN + quoted, 0))
 		return -EINVAL;
-	return bpf_skb_adjust_room(skb, ICMP_ERROR_HEADERS, BPF_ADJ_ROOM_MAC, 0);
+	return bpf_skb_adjust_room(skb, answer_headers(p->ipv6), BPF_ADJ_ROOM_MAC, 0);
 }
 
 /*
@@ -118,6 +173,8 @@ static __always_inline bool checksum_is_partial(struct __sk_buff *skb, const str
 	if (p->kind != L4_PORTS ||
 	    bpf_skb_load_bytes(skb, p->l4 + l4_checksum_offset(p->tuple.proto), &check, sizeof(check)))
 		return false;
+	if (p->ipv6)
+		return check == csum_fold16(pseudo_header_sum(&p->tuple, p->tuple.proto, length));
 	return check == csum_fold16((__u64)addr_get4(&p->tuple.saddr) + addr_get4(&p->tuple.daddr) +
 				    bpf_htons(p->tuple.proto) + bpf_htons(length));
 }
@@ -129,17 +186,18 @@ static __always_inline bool checksum_is_partial(struct __sk_buff *skb, const str
  */
 static __always_inline int answer_complete(struct __sk_buff *skb, const struct packet *p, __u32 quoted)
 {
-	__u32 l4 = p->l4 + ICMP_ERROR_HEADERS, where = l4 + l4_checksum_offset(p->tuple.proto);
+	__u32 headers = answer_headers(p->ipv6), l4 = p->l4 + headers;
+	__u32 where = l4 + l4_checksum_offset(p->tuple.proto);
 	__u16 check = 0;
 
 	if (bpf_skb_store_bytes(skb, where, &check, sizeof(check), 0))
 		return -EINVAL;
-	check = (0xffff - skb_sum(skb, l4, ETH_HLEN + ICMP_ERROR_HEADERS + quoted - l4)) * 0x8000U % 0xffff;
+	check = (0xffff - skb_sum(skb, l4, ETH_HLEN + headers + quoted - l4)) * 0x8000U % 0xffff;
 	return bpf_skb_store_bytes(skb, where, &check, sizeof(check), 0);
 }
 
-static __always_inline int answer_write(struct __sk_buff *skb, const struct packet *p, const struct icmp_answer *a,
-					__u32 quoted, __be32 source)
+static __always_inline int answer_write4(struct __sk_buff *skb, const struct packet *p, const struct icmp_answer *a,
+					 __u32 quoted, const struct nsbpf_addr *source)
 {
 	struct {
 		struct iphdr ip;
@@ -147,20 +205,43 @@ static __always_inline int answer_write(struct __sk_buff *skb, const struct pack
 	} h = { .ip = { .version = 4,
 			.ihl = 5,
 			.tos = ICMP_ERROR_TOS,
-			.tot_len = bpf_htons(ICMP_ERROR_HEADERS + quoted),
+			.tot_len = bpf_htons(sizeof(h) + quoted),
 			.frag_off = bpf_htons(IP_DF),
 			.ttl = ICMP_ERROR_TTL,
 			.protocol = IPPROTO_ICMP,
-			.saddr = source,
+			.saddr = addr_get4(source),
 			.daddr = addr_get4(&p->tuple.saddr) },
 		.icmp = { .type = a->type, .code = a->code } };
 
 	h.icmp.un.frag.mtu = bpf_htons(a->mtu);
-	if (bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof(h), 0))
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof(h), BPF_F_RECOMPUTE_CSUM))
 		return -EINVAL;
 	h.ip.check = ~skb_sum(skb, ETH_HLEN, sizeof(h.ip));
 	h.icmp.checksum = ~skb_sum(skb, ETH_HLEN + sizeof(h.ip), ICMP_HLEN + quoted);
-	return bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof(h), 0);
+	return bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof(h), BPF_F_RECOMPUTE_CSUM);
+}
+
+static __always_inline int answer_write6(struct __sk_buff *skb, const struct packet *p, const struct icmp_answer *a,
+					 __u32 quoted, const struct nsbpf_addr *source)
+{
+	struct {
+		struct ipv6hdr ip;
+		struct icmphdr icmp; /* ICMPv6's has the MTU in all 32 bits */
+	} h = { .ip = { .version = 6,
+			.payload_len = bpf_htons(ICMP_HLEN + quoted),
+			.nexthdr = IPPROTO_ICMPV6,
+			.hop_limit = ICMP_ERROR_TTL },
+		.icmp = { .type = a->type, .code = a->code } };
+	struct tuple *ends = (struct tuple *)&h.ip.saddr; /* which is how it begins */
+
+	h.icmp.un.gateway = bpf_htonl(a->mtu);
+	__builtin_memcpy(&h.ip.saddr, source, sizeof(*source));
+	__builtin_memcpy(&h.ip.daddr, &p->tuple.saddr, sizeof(h.ip.daddr));
+	if (bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof(h), BPF_F_RECOMPUTE_CSUM))
+		return -EINVAL;
+	h.icmp.checksum = ~csum_fold16(skb_sum(skb, ETH_HLEN + sizeof(h.ip), ICMP_HLEN + quoted) +
+				       pseudo_header_sum(ends, IPPROTO_ICMPV6, ICMP_HLEN + quoted));
+	return bpf_skb_store_bytes(skb, ETH_HLEN, &h, sizeof(h), BPF_F_RECOMPUTE_CSUM);
 }
 
 /* Back to the endpoint, from its gateway. */
@@ -172,66 +253,85 @@ static __always_inline int answer_endpoint(struct __sk_buff *skb, const struct e
 		return TC_ACT_SHOT;
 	__builtin_memcpy(eth->h_dest, ep->mac, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, ep->gateway_mac, ETH_ALEN);
-	eth->h_proto = bpf_htons(ETH_P_IP);
 	return bpf_redirect_peer(ep->ifindex, 0);
 }
 
-/* To whoever sent it from outside: as the host would route it, or where that is no uplink, back the way it came. */
-static __always_inline int answer_outside(struct __sk_buff *skb, struct packet *p, __be32 source)
+/* The way to whoever sent it from outside: as the host would route it, or where that is no uplink, back the way it
+ * came. */
+static __always_inline void answer_route(struct __sk_buff *skb, struct packet *p, struct workbench *w)
 {
-	struct workbench *w = workbench_get();
-
-	if (!w)
-		return TC_ACT_SHOT;
 	__builtin_memset(&w->key, 0, sizeof(w->key));
-	addr_set4(&w->key.saddr, source);
+	w->key.saddr = p->tuple.daddr;
 	w->key.daddr = p->tuple.saddr;
-	w->key.proto = IPPROTO_ICMP;
-	if (route_lookup(skb, p, w) != VERDICT_CONTINUE || w->route.local ||
-	    !bpf_map_lookup_elem(&uplinks, &w->route.oif)) {
-		w->route.oif = skb->ifindex;
-		__builtin_memset(&w->route.nexthop, 0, sizeof(w->route.nexthop));
+	w->key.proto = icmp_protocol(p->ipv6);
+	if (route_lookup(skb, p, w) == VERDICT_CONTINUE && !w->route.local) {
+		__u32 oif = w->route.oif;
+
+		if (bpf_map_lookup_elem(&uplinks, &oif))
+			return;
 	}
-	forward_outside(skb, p, w->route.oif, &w->route.nexthop);
-	return p->action;
+	__builtin_memset(&w->route, 0, sizeof(w->route));
+	w->route.oif = skb->ifindex;
+}
+
+/*
+ * Who answers: to an endpoint its gateway; to the outside whom it has addressed, but if that is an endpoint by its own
+ * address, which is a hop further, the host itself.
+ */
+static __always_inline bool answer_source(const struct packet *p, const struct endpoint *ep, struct workbench *w,
+					  struct nsbpf_addr *source)
+{
+	struct network *net;
+
+	*source = p->tuple.daddr;
+	if (!ep)
+		return !bpf_map_lookup_elem(&addresses, source) || host_source(&w->route, p->ipv6, source);
+	net = network_get(ep->network);
+	if (!net)
+		return false;
+	if (p->ipv6)
+		*source = net->gateway6;
+	else
+		addr_set4(source, net->gateway4);
+	return !addr_is_any(source);
 }
 
 /* The packet is dropped, for p->reason: the TC action, which is a redirect if its sender is to hear of it. */
 __noinline int icmp_answer(struct __sk_buff *skb, struct packet *p)
 {
-	struct icmp_answer a;
-	struct endpoint *ep = NULL;
+	struct workbench *w = workbench_get();
 	__u32 quoted, slot = endpoint_slot(skb->ifindex);
+	struct endpoint *ep = NULL;
+	struct nsbpf_addr source;
+	struct icmp_answer a;
 	bool partial;
-	__be32 source;
+	int err;
 
-	if (!p)
+	if (!p || !w)
 		return TC_ACT_SHOT;
-	a = answer_for(p);
-	if (!a.made || !may_be_answered(p))
+	a = p->ipv6 ? answer_for6(p) : answer_for4(p);
+	if (!a.made || !may_be_answered(p) || (!slot && is_for_endpoints_only(p->reason)) || !answer_allowed(p, &a))
 		return TC_ACT_SHOT;
-	if (!slot && a.code == ICMP_PKT_FILTERED)
-		return TC_ACT_SHOT; /* the outside need not know how full we are, nor whoever a flood claims to be */
-	if (!answer_allowed(p, &a))
-		return TC_ACT_SHOT;
-	source = addr_get4(&p->tuple.daddr);
 	if (slot) {
-		struct network *net;
-
 		ep = endpoint_get(slot);
-		net = ep ? network_get(ep->network) : NULL;
-		if (!net)
+		if (!ep)
 			return TC_ACT_SHOT;
-		source = net->gateway4;
+	} else {
+		answer_route(skb, p, w);
 	}
-	quoted = p->length;
-	if (quoted > ICMP_ERROR_MAX - ICMP_ERROR_HEADERS)
-		quoted = ICMP_ERROR_MAX - ICMP_ERROR_HEADERS;
-	partial = checksum_is_partial(skb, p);
-	if (answer_make_room(skb, quoted) || (partial && answer_complete(skb, p, quoted)) ||
-	    answer_write(skb, p, &a, quoted, source))
+	if (!answer_source(p, ep, w, &source))
 		return TC_ACT_SHOT;
-	return ep ? answer_endpoint(skb, ep) : answer_outside(skb, p, source);
+	quoted = answer_quotes(p);
+	partial = checksum_is_partial(skb, p);
+	if (answer_make_room(skb, p, quoted) || (partial && answer_complete(skb, p, quoted)))
+		return TC_ACT_SHOT;
+	err = p->ipv6 ? answer_write6(skb, p, &a, quoted, &source) : answer_write4(skb, p, &a, quoted, &source);
+	if (err)
+		return TC_ACT_SHOT;
+	if (ep)
+		return answer_endpoint(skb, ep);
+	forward_outside(skb, p, w->route.oif, &w->route.nexthop);
+	return p->action;
 }
 
 /* The packet's verdict as tc wants it, with the drop on the books. */

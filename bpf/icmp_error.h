@@ -9,98 +9,148 @@
 /* The packet that an error is about, as far as it is quoted. */
 struct icmp_quote {
 	__u32 ip;        /* offset of its IP header in the frame */
-	__u32 l4;        /* and of its L4 header */
-	__u32 l4_length; /* how much of that is there */
-	struct tuple tuple;
+	__u32 l4_length; /* how much there is of what follows */
+	struct packet packet;
 };
 
-static __always_inline bool is_icmp_error(__u8 type)
+static __always_inline bool is_icmp_error(bool ipv6, __u8 type)
 {
+	if (ipv6)
+		return type >= ICMPV6_UNREACH && type <= ICMPV6_PARAMETER;
 	return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB;
+}
+
+static __always_inline bool quote_parse_header4(struct __sk_buff *skb, struct icmp_quote *q)
+{
+	struct iphdr ip;
+
+	if (bpf_skb_load_bytes(skb, q->ip, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
+	    ip.frag_off & bpf_htons(IP_OFFSET) || q->ip + ip.ihl * 4 > L4_OFFSET_MAX)
+		return false;
+	addr_set4(&q->packet.tuple.saddr, ip.saddr);
+	addr_set4(&q->packet.tuple.daddr, ip.daddr);
+	q->packet.tuple.proto = ip.protocol;
+	q->packet.l4 = q->ip + ip.ihl * 4;
+	return true;
+}
+
+static __always_inline bool quote_parse_header6(struct __sk_buff *skb, struct icmp_quote *q)
+{
+	struct ipv6hdr ip;
+
+	if (bpf_skb_load_bytes(skb, q->ip, &ip, sizeof(ip)) || ip.version != 6)
+		return false;
+	addr_set6(&q->packet.tuple.saddr, &ip.saddr);
+	addr_set6(&q->packet.tuple.daddr, &ip.daddr);
+	if (addr_is4(&q->packet.tuple.saddr) || addr_is4(&q->packet.tuple.daddr))
+		return false;
+	q->packet.tuple.proto = ip.nexthdr;
+	return parse_extensions(skb, &q->packet, q->ip) == VERDICT_CONTINUE && q->packet.kind != L4_FRAGMENT;
 }
 
 /* False: it quotes nothing that a connection could have sent. */
 static __noinline bool icmp_quote_parse(struct __sk_buff *skb, const struct packet *p, struct icmp_quote *q)
 {
 	__u32 end = ETH_HLEN + p->length;
-	struct iphdr ip;
+	struct tuple *tuple = &q->packet.tuple;
 	struct icmphdr l4; /* the 8 bytes that have to be there; ports are the first 4 */
 
+	__builtin_memset(q, 0, sizeof(*q));
 	q->ip = p->l4 + ICMP_HLEN;
-	if (bpf_skb_load_bytes(skb, q->ip, &ip, sizeof(ip)) || ip.version != 4 || ip.ihl < 5 ||
-	    ip.frag_off & bpf_htons(IP_OFFSET))
+	q->packet.ipv6 = p->ipv6;
+	q->packet.length = end - q->ip;
+	if (!(p->ipv6 ? quote_parse_header6(skb, q) : quote_parse_header4(skb, q)))
 		return false;
-	q->l4 = q->ip + ip.ihl * 4;
-	if (q->l4 + sizeof(l4) > end || bpf_skb_load_bytes(skb, q->l4, &l4, sizeof(l4)))
+	if (q->packet.l4 + sizeof(l4) > end || bpf_skb_load_bytes(skb, q->packet.l4, &l4, sizeof(l4)))
 		return false;
-	q->l4_length = end - q->l4;
-
-	__builtin_memset(&q->tuple, 0, sizeof(q->tuple));
-	addr_set4(&q->tuple.saddr, ip.saddr);
-	addr_set4(&q->tuple.daddr, ip.daddr);
-	q->tuple.proto = ip.protocol;
-	if (ip.protocol == IPPROTO_TCP || ip.protocol == IPPROTO_UDP) {
-		__builtin_memcpy(&q->tuple.sport, &l4, 4);
+	q->l4_length = end - q->packet.l4;
+	if (!is_translated(p->ipv6, tuple->proto))
+		return false;
+	if (!is_icmp(tuple->proto)) {
+		__builtin_memcpy(&tuple->sport, &l4, 4);
 		return true;
 	}
-	if (ip.protocol != IPPROTO_ICMP)
+	if (l4.type == (p->ipv6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO))
+		tuple->sport = l4.un.echo.id;
+	else if (l4.type == (p->ipv6 ? ICMPV6_ECHO_REPLY : ICMP_ECHOREPLY))
+		tuple->dport = l4.un.echo.id;
+	else
 		return false;
-	if (l4.type == ICMP_ECHO)
-		q->tuple.sport = l4.un.echo.id;
-	else if (l4.type == ICMP_ECHOREPLY)
-		q->tuple.dport = l4.un.echo.id;
-	return l4.type == ICMP_ECHO || l4.type == ICMP_ECHOREPLY;
+	return true;
 }
 
 /* The quoted packet's own checksum, if as much of it is quoted, follows its new ends. It is not looked at otherwise. */
 static __always_inline int icmp_quote_checksum(struct __sk_buff *skb, const struct icmp_quote *q,
 					       const struct tuple *to)
 {
-	__u32 offset = l4_checksum_offset(q->tuple.proto);
-	__u64 sum = csum_change((__u32)q->tuple.sport + q->tuple.dport, (__u32)to->sport + to->dport);
+	const struct tuple *from = &q->packet.tuple;
+	__u32 offset = l4_checksum_offset(from->proto);
+	__u64 sum = csum_change_ports(from, to);
 	__u16 check;
 
 	if (offset + sizeof(check) > q->l4_length)
 		return 0;
-	if (bpf_skb_load_bytes(skb, q->l4 + offset, &check, sizeof(check)))
+	if (bpf_skb_load_bytes(skb, q->packet.l4 + offset, &check, sizeof(check)))
 		return -EINVAL;
-	if (q->tuple.proto == IPPROTO_UDP && !check)
+	if (from->proto == IPPROTO_UDP && !check)
 		return 0;
-	if (q->tuple.proto != IPPROTO_ICMP)
-		sum += csum_change_addresses(&q->tuple, to);
+	if (q->packet.ipv6)
+		sum = csum_fold32(sum) + csum_change_addresses6(from, to);
+	else if (from->proto != IPPROTO_ICMP)
+		sum += csum_change_addresses4(from, to);
 	check = ~csum_fold16((__u16)~check + (__u64)csum_fold32(sum));
-	if (q->tuple.proto == IPPROTO_UDP && !check)
+	if (from->proto == IPPROTO_UDP && !check)
 		check = 0xffff;
-	return bpf_skb_store_bytes(skb, q->l4 + offset, &check, sizeof(check), 0);
+	return bpf_skb_store_bytes(skb, q->packet.l4 + offset, &check, sizeof(check), 0);
+}
+
+static __always_inline int quote_rewrite_header4(struct __sk_buff *skb, const struct icmp_quote *q,
+						 const struct tuple *to)
+{
+	__be32 addrs[2] = { addr_get4(&to->saddr), addr_get4(&to->daddr) };
+	__u32 where = q->ip + offsetof(struct iphdr, check);
+	__u16 check;
+
+	if (bpf_skb_load_bytes(skb, where, &check, sizeof(check)))
+		return -EINVAL;
+	check = ~csum_fold16((__u16)~check + (__u64)csum_fold32(csum_change_addresses4(&q->packet.tuple, to)));
+	if (bpf_skb_store_bytes(skb, where, &check, sizeof(check), 0))
+		return -EINVAL;
+	return bpf_skb_store_bytes(skb, q->ip + offsetof(struct iphdr, saddr), addrs, sizeof(addrs), 0);
+}
+
+static __always_inline int quote_rewrite_header6(struct __sk_buff *skb, const struct icmp_quote *q,
+						 const struct tuple *to)
+{
+	/* The two addresses are neighbours in a tuple as well as in the header. */
+	return bpf_skb_store_bytes(skb, q->ip + offsetof(struct ipv6hdr, saddr), &to->saddr,
+				   sizeof(to->saddr) + sizeof(to->daddr), 0);
 }
 
 static __noinline int icmp_quote_rewrite(struct __sk_buff *skb, const struct icmp_quote *q, const struct tuple *to)
 {
-	__be32 addrs[2] = { addr_get4(&to->saddr), addr_get4(&to->daddr) };
 	__be16 ports[2] = { to->sport, to->dport }, id = to->sport | to->dport;
-	__u16 check;
+	int err = icmp_quote_checksum(skb, q, to);
 
-	if (bpf_skb_load_bytes(skb, q->ip + offsetof(struct iphdr, check), &check, sizeof(check)))
-		return -EINVAL;
-	check = ~csum_fold16((__u16)~check + (__u64)csum_fold32(csum_change_addresses(&q->tuple, to)));
-	if (icmp_quote_checksum(skb, q, to) ||
-	    bpf_skb_store_bytes(skb, q->ip + offsetof(struct iphdr, check), &check, sizeof(check), 0) ||
-	    bpf_skb_store_bytes(skb, q->ip + offsetof(struct iphdr, saddr), addrs, sizeof(addrs), 0))
-		return -EINVAL;
-	if (q->tuple.proto == IPPROTO_ICMP)
-		return bpf_skb_store_bytes(skb, q->l4 + offsetof(struct icmphdr, un.echo.id), &id, sizeof(id), 0);
-	return bpf_skb_store_bytes(skb, q->l4, ports, sizeof(ports), 0);
+	if (!err)
+		err = q->packet.ipv6 ? quote_rewrite_header6(skb, q, to) : quote_rewrite_header4(skb, q, to);
+	if (err)
+		return err;
+	if (is_icmp(q->packet.tuple.proto))
+		return bpf_skb_store_bytes(skb, q->packet.l4 + offsetof(struct icmphdr, un.echo.id), &id, sizeof(id),
+					   0);
+	return bpf_skb_store_bytes(skb, q->packet.l4, ports, sizeof(ports), 0);
 }
 
-/* The message's own checksum, anew: so much of it has changed. */
-static __always_inline int icmp_checksum_write(struct __sk_buff *skb, const struct packet *p)
+/* The message's own checksum, anew: so much of it has changed. ICMPv6's goes by the new ends as well. */
+static __always_inline int icmp_checksum_write(struct __sk_buff *skb, const struct packet *p, const struct tuple *ends)
 {
 	__u32 where = p->l4 + offsetof(struct icmphdr, checksum);
 	__u16 check = 0;
 
 	if (bpf_skb_store_bytes(skb, where, &check, sizeof(check), 0))
 		return -EINVAL;
-	check = ~skb_sum(skb, p->l4, p->length + ETH_HLEN - p->l4);
+	check = ~icmp_sum(skb, p, ends);
 	return bpf_skb_store_bytes(skb, where, &check, sizeof(check), 0);
 }
 
@@ -109,21 +159,16 @@ static __noinline enum verdict icmp_error_rewrite(struct __sk_buff *skb, struct 
 						  const struct conn *c)
 {
 	struct tuple to, outer;
-	struct iphdr *ip;
 
 	tuple_reverse(&c->xlat, &to);
-	if (icmp_quote_rewrite(skb, q, &to) || icmp_checksum_write(skb, p))
-		return drop(p, DROP_REWRITE);
 	/* From the quoted packet's destination itself, under the name that its sender knows; or from a router on the
 	 * way, whose address is nobody's but its own. */
 	tuple_reverse(&to, &outer);
-	if (!addr_equal(&p->tuple.saddr, &q->tuple.daddr))
+	if (!addr_equal(&p->tuple.saddr, &q->packet.tuple.daddr))
 		outer.saddr = p->tuple.saddr;
-	ip = packet_data(skb) + ETH_HLEN;
-	if ((void *)(ip + 1) > packet_end(skb))
+	if (icmp_quote_rewrite(skb, q, &to) || icmp_checksum_write(skb, p, &outer))
 		return drop(p, DROP_REWRITE);
-	rewrite_ip_header(ip, p, &outer);
-	return VERDICT_CONTINUE;
+	return p->ipv6 ? rewrite_header6(skb, p, &outer, true) : rewrite_header4(skb, p, &outer);
 }
 
 /* Does an error from this side speak of a connection whose packets come from this side? */
@@ -147,17 +192,18 @@ __noinline int icmp_error(struct __sk_buff *skb, struct packet *p)
 	if (!p)
 		return VERDICT_PASS;
 	icmp = packet_l4(skb, p);
-	if ((void *)(icmp + 1) > packet_end(skb) || !is_icmp_error(icmp->type) || !icmp_quote_parse(skb, p, &q))
+	if ((void *)(icmp + 1) > packet_end(skb) || !is_icmp_error(p->ipv6, icmp->type) ||
+	    !icmp_quote_parse(skb, p, &q))
 		return VERDICT_PASS;
 	/* An endpoint can only speak of what was sent to itself, of the host's packets too: the host would believe it.
 	 */
-	if (p->endpoint && !addr_equal(&p->tuple.saddr, &q.tuple.daddr))
+	if (p->endpoint && !addr_equal(&p->tuple.saddr, &q.packet.tuple.daddr))
 		return drop(p, DROP_ICMP_ERROR);
-	tuple_reverse(&q.tuple, &key);
+	tuple_reverse(&q.packet.tuple, &key);
 	c = conn_lookup(&key);
 	if (!c || !icmp_error_belongs(p, c))
 		return VERDICT_PASS;
-	if (skb_sum(skb, p->l4, p->length + ETH_HLEN - p->l4) != 0xffff)
+	if (icmp_sum(skb, p, &p->tuple) != 0xffff)
 		return drop(p, DROP_CHECKSUM);
 	if (p->ttl <= 1)
 		return drop(p, DROP_TTL);

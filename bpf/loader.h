@@ -11,10 +11,17 @@ static __always_inline bool fib_takes(struct __sk_buff *skb, __u32 flag)
 	return bpf_fib_lookup(skb, &fib, sizeof(fib), flag) != -EINVAL;
 }
 
-SEC("tc")
-int probe_fib(struct __sk_buff *skb)
+/* A flag that the helper does not know is refused as well; one that it knows finds a checksum to change by nothing. */
+static __always_inline bool csum_takes(struct __sk_buff *skb, __u64 flag)
 {
-	return (fib_takes(skb, BPF_FIB_LOOKUP_SRC) ? FEATURE_FIB_SRC : 0) |
+	return !bpf_l4_csum_replace(skb, ETH_HLEN, 0, 0, BPF_F_PSEUDO_HDR | flag);
+}
+
+SEC("tc")
+int probe_helpers(struct __sk_buff *skb)
+{
+	return (csum_takes(skb, BPF_F_IPV6) ? FEATURE_CSUM_IPV6 : 0) |
+	       (fib_takes(skb, BPF_FIB_LOOKUP_SRC) ? FEATURE_FIB_SRC : 0) |
 	       (fib_takes(skb, BPF_FIB_LOOKUP_SKIP_NEIGH) ? FEATURE_FIB_SKIP_NEIGH : 0);
 }
 

@@ -33,7 +33,7 @@ static __always_inline bool port_search_begin(struct port_search *s, __u8 proto,
 
 	if (!settings)
 		return false;
-	if (proto == IPPROTO_ICMP) {
+	if (is_icmp(proto)) {
 		s->ranges[0] = (struct port_range){ 1, 32767 }; /* 0 would not tell a query from an answer */
 		s->ranges[1] = (struct port_range){ 32768, 65535 };
 	} else if (own < 1024) {
@@ -48,20 +48,34 @@ static __always_inline bool port_search_begin(struct port_search *s, __u8 proto,
 	return s->count;
 }
 
+/* How the socket lookup wants a tuple; its size says which family it is. */
+static __always_inline __u32 socket_tuple(const struct tuple *from, struct bpf_sock_tuple *to)
+{
+	if (addr_is4(&from->daddr)) {
+		to->ipv4.saddr = addr_get4(&from->saddr);
+		to->ipv4.daddr = addr_get4(&from->daddr);
+		to->ipv4.sport = from->sport;
+		to->ipv4.dport = from->dport;
+		return sizeof(to->ipv4);
+	}
+	__builtin_memcpy(to->ipv6.saddr, &from->saddr, sizeof(to->ipv6.saddr));
+	__builtin_memcpy(to->ipv6.daddr, &from->daddr, sizeof(to->ipv6.daddr));
+	to->ipv6.sport = from->sport;
+	to->ipv6.dport = from->dport;
+	return sizeof(to->ipv6);
+}
+
 /* Would a packet with this tuple go to a socket of the host, listening or connected? */
 static __always_inline bool has_host_socket(struct __sk_buff *skb, const struct tuple *arriving)
 {
 	struct bpf_sock_tuple tuple = {};
+	__u32 size = socket_tuple(arriving, &tuple);
 	struct bpf_sock *sk;
 
-	tuple.ipv4.saddr = addr_get4(&arriving->saddr);
-	tuple.ipv4.daddr = addr_get4(&arriving->daddr);
-	tuple.ipv4.sport = arriving->sport;
-	tuple.ipv4.dport = arriving->dport;
 	if (arriving->proto == IPPROTO_TCP)
-		sk = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		sk = bpf_skc_lookup_tcp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	else if (arriving->proto == IPPROTO_UDP)
-		sk = bpf_sk_lookup_udp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+		sk = bpf_sk_lookup_udp(skb, &tuple, size, BPF_F_CURRENT_NETNS, 0);
 	else
 		return false;
 	if (!sk)
@@ -129,7 +143,7 @@ static long port_search_step(__u32 step, struct port_step *found)
  */
 static __always_inline bool own_port_is_free(struct __sk_buff *skb, const struct workbench *w, __u16 own, __u64 word)
 {
-	if (w->plan.xlat.proto == IPPROTO_ICMP || own < 1024 || !port_in_ranges(w->search.ranges, own))
+	if (is_icmp(w->plan.xlat.proto) || own < 1024 || !port_in_ranges(w->search.ranges, own))
 		return false;
 	return !port_users(word) && ((__u32)word == w->search.owner || port_has_rested(word)) &&
 	       !port_is_the_hosts(skb, own);
@@ -144,7 +158,7 @@ static __always_inline bool port_may_be_searched(const struct workbench *w, __u1
 
 	if (!bound || !u)
 		return false;
-	if (own < 1024 && w->plan.xlat.proto != IPPROTO_ICMP)
+	if (own < 1024 && !is_icmp(w->plan.xlat.proto))
 		return true;
 	free = *bound < w->search.count ? w->search.count - *bound : 0;
 	return u->ports < FAIR_SHARE * free;
@@ -318,27 +332,46 @@ static __always_inline bool binding_share(const struct binding *b, __u8 proto)
 	return port_take(b->table, proto, b->nat_port, port_owner(b->endpoint, b->port));
 }
 
+/* The address that the operator has given the network for its way outside; all zero if none. */
+static __always_inline const struct nsbpf_addr *fixed_address(const struct network *net, bool ipv6)
+{
+	return ipv6 ? &net->masquerade6 : &net->masquerade4;
+}
+
 /*
- * The address that packets leaving by this route get: the network's own, or what the host itself would use. False:
- * none.
+ * Would an answer to it find back? The host has a link-local address of each device, and where it has no better one,
+ * that is what source address selection chooses.
  */
-static __always_inline bool masquerade_address(const struct network *net, const struct route *route,
-					       struct nsbpf_addr *addr)
+static __always_inline bool is_usable_source(const struct nsbpf_addr *addr, bool ipv6)
+{
+	return ipv6 ? !addr_is_any(addr) && !addr_is_link_local(addr) : addr_is4(addr) && addr_get4(addr);
+}
+
+/* The address that the host itself would use on this route. False: none. */
+static __always_inline bool host_source(const struct route *route, bool ipv6, struct nsbpf_addr *addr)
 {
 	struct uplink *uplink;
 
-	if (!addr_is_any(&net->masquerade4)) {
-		*addr = net->masquerade4;
+	*addr = route->prefsrc;
+	if (is_usable_source(addr, ipv6))
 		return true;
-	}
-	if (addr_is4(&route->prefsrc) && addr_get4(&route->prefsrc)) {
-		*addr = route->prefsrc;
-		return true;
-	}
 	uplink = bpf_map_lookup_elem(&uplinks, &route->oif);
-	if (!uplink || !uplink->addr4)
+	if (!uplink)
 		return false;
-	addr_set4(addr, uplink->addr4);
+	if (ipv6)
+		*addr = uplink->addr6;
+	else
+		addr_set4(addr, uplink->addr4);
+	return is_usable_source(addr, ipv6);
+}
+
+/* The address that packets leaving by this route get: the network's own, or the host's. False: none. */
+static __always_inline bool masquerade_address(const struct network *net, bool ipv6, const struct route *route,
+					       struct nsbpf_addr *addr)
+{
+	if (addr_is_any(fixed_address(net, ipv6)))
+		return host_source(route, ipv6, addr);
+	*addr = *fixed_address(net, ipv6);
 	return true;
 }
 

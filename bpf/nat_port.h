@@ -99,7 +99,7 @@ static __always_inline void ports_bound_add(__u32 table, __u8 proto, __u16 port,
 {
 	__u32 *bound = ports_bound(table, proto);
 
-	if (bound && (port >= 1024 || proto == IPPROTO_ICMP))
+	if (bound && (port >= 1024 || is_icmp(proto)))
 		__sync_fetch_and_add(bound, change);
 }
 

@@ -8,6 +8,9 @@
 
 #define ICMP_ECHOREPLY 0
 #define ICMP_ECHO 8
+#define IPPROTO_ICMPV6 58
+#define ICMPV6_ECHO_REQUEST 128
+#define ICMPV6_ECHO_REPLY 129
 
 #include "nsbpf/drops.h"
 #include "nsbpf/order.h"
@@ -39,6 +42,7 @@ const volatile __u64 host_netns_cookie = 0;
 #include "rewrite.h"
 #include "forward.h"
 #include "icmp.h"
+#include "neighbour.h"
 #include "icmp_error.h"
 #include "icmp_answer.h"
 #include "from_endpoint.h"

@@ -7,6 +7,7 @@
 #define ETH_ALEN 6
 #define ETH_P_IP 0x0800
 #define ETH_P_ARP 0x0806
+#define ETH_P_IPV6 0x86dd
 #define IP_MF 0x2000
 #define IP_OFFSET 0x1fff
 
@@ -30,9 +31,9 @@ enum verdict {
 
 enum l4_kind {
 	L4_PORTS, /* TCP or UDP: the tuple is whole */
-	L4_ECHO,  /* ICMP echo request: so it is here */
+	L4_ECHO,  /* ICMP or ICMPv6 echo request: so it is here */
 	L4_ECHO_REPLY,
-	L4_ICMP_OTHER, /* any other ICMP message */
+	L4_ICMP_OTHER, /* any other ICMP or ICMPv6 message */
 	L4_FRAGMENT,   /* not the first: the ports are not in the packet */
 	L4_UNKNOWN,    /* a protocol without ports */
 };
@@ -40,19 +41,26 @@ enum l4_kind {
 struct packet {
 	struct tuple tuple;
 	__u32 endpoint; /* slot of the sender, 0 if it came from an uplink */
-	int action;
-	__u16 length;   /* of the IP datagram */
-	__u16 l4;       /* offset of the L4 header in the frame */
+	union {
+		int action;          /* VERDICT_REDIRECT: what the helper returned */
+		struct {             /* VERDICT_DROP */
+			__u16 mtu;   /* what the sender is told, if it was too big */
+			__u8 reason; /* enum drop_reason */
+		};
+	};
+	__be32 fragment_id;
+	__u32 length;   /* of the IP datagram */
+	__u8 l4;        /* offset of the L4 header in the frame */
 	__u8 kind;      /* enum l4_kind */
 	__u8 l4_length; /* of its header */
 	__u8 tcp_flags; /* byte 13 of the TCP header */
-	__u8 ttl;
-	__u8 tos;
+	__u8 ttl;       /* IPv6: the hop limit */
+	__u8 tos;       /* and the traffic class */
+	bool ipv6;
 	bool first_fragment;
-	__be16 fragment_id;
-	__u16 mtu;   /* what the sender is told, if it was too big */
-	__u8 reason; /* enum drop_reason */
 };
+
+_Static_assert(sizeof(struct packet) == 64, "on the stack of every program, where each byte counts");
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
@@ -75,10 +83,9 @@ static __always_inline void *packet_end(struct __sk_buff *skb)
 	return (void *)(long)skb->data_end;
 }
 
-/* The mask tells the verifier what parse_ipv4() knows: the header begins at 74 at the latest. */
 static __always_inline void *packet_l4(struct __sk_buff *skb, const struct packet *p)
 {
-	return packet_data(skb) + (p->l4 & 0x7f);
+	return packet_data(skb) + p->l4;
 }
 
 /* The slot of a host veth, 0 if the device is none of ours. */

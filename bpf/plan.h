@@ -15,6 +15,7 @@ struct port_search {
 struct workbench {
 	struct conn_plan plan;
 	struct route route;
+	struct route found; /* by conn_route(), whose further questions take `route` */
 	struct port_search search;
 	struct binding_key binding;
 	struct tuple key;
@@ -56,8 +57,8 @@ static __noinline bool route_is_missing(struct __sk_buff *skb, struct packet *p,
 
 	if (bpf_map_lookup_elem(&host_addresses, &w->key.daddr))
 		return false;
-	addr_set4(&w->key.saddr, 0);
-	addr_set4(&w->key.daddr, 0);
+	addr_set_any(&w->key.saddr, p->ipv6);
+	addr_set_any(&w->key.daddr, p->ipv6);
 	w->route.local = false;
 	missing = route_ask(skb, p, &w->key, &w->route) == VERDICT_CONTINUE && w->route.local;
 	w->route.local = true;
@@ -89,7 +90,7 @@ static __always_inline bool address_is_local(struct __sk_buff *skb, struct packe
 					     const struct nsbpf_addr *addr)
 {
 	__builtin_memset(&w->key, 0, sizeof(w->key));
-	addr_set4(&w->key.saddr, 0);
+	addr_set_any(&w->key.saddr, p->ipv6);
 	w->key.daddr = *addr;
 	return route_lookup(skb, p, w) == VERDICT_CONTINUE && w->route.local;
 }

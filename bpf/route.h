@@ -14,13 +14,15 @@ struct route {
 #define LOOPBACK_IFINDEX 1
 
 /*
- * Somebody switched net.ipv4.ip_forward off, which does the same to every device (inet_forward_change), and so takes
- * lo's from us until the next command. Until then what user space last knew has to do: the host's addresses, its
- * endpoints, and the uplink of its default route, by which bpf_redirect_neigh() can find the next hop itself.
+ * Somebody switched net.ipv4.ip_forward or net.ipv6.conf.all.forwarding off, which does the same to every device
+ * (inet_forward_change, addrconf_forward_change), and so takes lo's from us until the next command. Until then what
+ * user space last knew has to do: the host's addresses, its endpoints, and the uplink of its default route, by which
+ * bpf_redirect_neigh() can find the next hop itself.
  */
-static __noinline enum verdict route_fallback(struct packet *p, const struct tuple *tuple, __u32 default_uplink,
+static __noinline enum verdict route_fallback(struct packet *p, const struct tuple *tuple, const struct settings *s,
 					      struct route *route)
 {
+	__u32 default_uplink = p->ipv6 ? s->default_uplink6 : s->default_uplink;
 	struct nsbpf_addr daddr = tuple->daddr;
 	__u32 *slot = bpf_map_lookup_elem(&addresses, &daddr);
 
@@ -38,30 +40,64 @@ static __noinline enum verdict route_fallback(struct packet *p, const struct tup
 	return VERDICT_CONTINUE;
 }
 
+static __always_inline void fib_question4(struct bpf_fib_lookup *fib, const struct packet *p, const struct tuple *tuple)
+{
+	fib->family = AF_INET;
+	fib->tos = p->tos & 0x1c; /* the kernel's IPTOS_RT_MASK */
+	fib->ipv4_src = addr_get4(&tuple->saddr);
+	fib->ipv4_dst = addr_get4(&tuple->daddr);
+}
+
+static __always_inline void fib_question6(struct bpf_fib_lookup *fib, const struct packet *p, const struct tuple *tuple)
+{
+	fib->family = AF_INET6;
+	fib->flowinfo = bpf_htonl((__u32)p->tos << 20);
+	__builtin_memcpy(fib->ipv6_src, &tuple->saddr, sizeof(tuple->saddr));
+	__builtin_memcpy(fib->ipv6_dst, &tuple->daddr, sizeof(tuple->daddr));
+}
+
+/* The helper writes its answer in place of the question. */
+static __always_inline void fib_answer(const struct bpf_fib_lookup *fib, const struct packet *p, bool tells_source,
+				       struct route *route)
+{
+	route->oif = fib->ifindex;
+	if (fib->family == AF_INET)
+		addr_set4(&route->nexthop, fib->ipv4_dst);
+	else /* of an IPv4 route, too: RFC 5549 */
+		__builtin_memcpy(&route->nexthop, fib->ipv6_dst, sizeof(route->nexthop));
+	if (!tells_source)
+		return;
+	if (p->ipv6)
+		__builtin_memcpy(&route->prefsrc, fib->ipv6_src, sizeof(route->prefsrc));
+	else
+		addr_set4(&route->prefsrc, fib->ipv4_src);
+}
+
 /*
  * As the host would route a packet of its own: the "input device" is lo. It has forwarding switched on for this,
- * without which the helper gives no answer (net/core/filter.c, bpf_ipv4_fib_lookup); the endpoints' devices have it
- * switched off, so that the host's stack forwards nothing for them should our program ever be missing there.
+ * without which the helper gives no answer (net/core/filter.c, bpf_ipv4_fib_lookup, bpf_ipv6_fib_lookup); the
+ * endpoints' devices have it switched off, so that the host's stack forwards nothing for them should our program ever
+ * be missing there.
  */
 static __noinline enum verdict route_ask(struct __sk_buff *skb, struct packet *p, const struct tuple *tuple,
 					 struct route *route)
 {
 	struct settings *s = settings_get();
 	struct bpf_fib_lookup fib = {
-		.family = AF_INET,
 		.l4_protocol = tuple->proto,
 		.sport = tuple->sport,
 		.dport = tuple->dport,
-		.tos = p->tos & 0x1c, /* the kernel's IPTOS_RT_MASK */
-		.tot_len = 1,         /* so that it tells the route's MTU: packet_fits() compares */
-		.ipv4_src = addr_get4(&tuple->saddr),
-		.ipv4_dst = addr_get4(&tuple->daddr),
+		.tot_len = 1, /* so that it tells the route's MTU: packet_fits() compares */
 		.ifindex = LOOPBACK_IFINDEX,
 	};
 	__u32 flags = 0;
 
 	if (!s)
 		return drop(p, DROP_NO_ROUTE);
+	if (p->ipv6)
+		fib_question6(&fib, p, tuple);
+	else
+		fib_question4(&fib, p, tuple);
 	if (s->features & FEATURE_FIB_SRC)
 		flags |= BPF_FIB_LOOKUP_SRC;
 	if (s->features & FEATURE_FIB_SKIP_NEIGH)
@@ -82,19 +118,15 @@ static __noinline enum verdict route_ask(struct __sk_buff *skb, struct packet *p
 		return drop(p, DROP_UNREACHABLE);
 	case BPF_FIB_LKUP_RET_PROHIBIT:
 		return drop(p, DROP_PROHIBITED);
+	case BPF_FIB_LKUP_RET_NO_SRC_ADDR:
+		return drop(p, DROP_NO_ADDRESS);
 	case BPF_FIB_LKUP_RET_FWD_DISABLED:
-		return route_fallback(p, tuple, s->default_uplink, route);
+		return route_fallback(p, tuple, s, route);
 	default:
 		return drop(p, DROP_NO_ROUTE);
 	}
 
-	route->oif = fib.ifindex;
-	if (fib.family == AF_INET)
-		addr_set4(&route->nexthop, fib.ipv4_dst);
-	else /* RFC 5549: an IPv6 next hop on an IPv4 route */
-		__builtin_memcpy(&route->nexthop, fib.ipv6_dst, sizeof(route->nexthop));
-	if (s->features & FEATURE_FIB_SRC)
-		addr_set4(&route->prefsrc, fib.ipv4_src);
+	fib_answer(&fib, p, s->features & FEATURE_FIB_SRC, route);
 	return VERDICT_CONTINUE;
 }
 

@@ -11,6 +11,15 @@ static __always_inline void addr_set4(struct nsbpf_addr *addr, __be32 addr4)
 	addr->words[3] = addr4;
 }
 
+/* 0.0.0.0, or :: */
+static __always_inline void addr_set_any(struct nsbpf_addr *addr, bool ipv6)
+{
+	addr->words[0] = 0;
+	addr->words[1] = 0;
+	addr->words[2] = ipv6 ? 0 : bpf_htonl(0xffff);
+	addr->words[3] = 0;
+}
+
 static __always_inline __be32 addr_get4(const struct nsbpf_addr *addr)
 {
 	return addr->words[3];
@@ -33,7 +42,13 @@ static __always_inline bool addr_is_loopback(const struct nsbpf_addr *addr)
 	return !addr->words[0] && !addr->words[1] && !addr->words[2] && addr->words[3] == bpf_htonl(1);
 }
 
-/* 224.0.0.0/4 and 255.255.255.255 */
+/* fe80::/10 */
+static __always_inline bool addr_is_link_local(const struct nsbpf_addr *addr)
+{
+	return (addr->words[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
+/* 224.0.0.0/4 and 255.255.255.255, ff00::/8 */
 static __always_inline bool addr_is_multicast(const struct nsbpf_addr *addr)
 {
 	return addr_is4(addr) ? addr->bytes[12] >> 4 == 14 || !~addr_get4(addr) : addr->bytes[0] == 0xff;
@@ -43,6 +58,12 @@ static __always_inline bool addr_equal(const struct nsbpf_addr *a, const struct 
 {
 	return a->words[0] == b->words[0] && a->words[1] == b->words[1] && a->words[2] == b->words[2] &&
 	       a->words[3] == b->words[3];
+}
+
+/* Has the tuple of such a packet no ports, but an identifier? */
+static __always_inline bool is_icmp(__u8 proto)
+{
+	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
 }
 
 static __always_inline bool tuple_equal(const struct tuple *a, const struct tuple *b)

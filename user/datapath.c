@@ -46,15 +46,15 @@ void datapath_init(void)
 	libbpf_set_print(getenv("NSBPF_DEBUG") ? print_all : print_nothing);
 }
 
-/* What of bpf_fib_lookup() there is, asked by a program that tries. */
-static __u32 kernel_fib_features(const struct nsbpf *skel)
+/* What of the helpers there is, asked by a program that tries. */
+static __u32 kernel_helper_features(const struct nsbpf *skel)
 {
 	unsigned char frame[64] = { 0 };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame), .repeat = 1);
 
-	if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.probe_fib), &opts))
+	if (bpf_prog_test_run_opts(bpf_program__fd(skel->progs.probe_helpers), &opts))
 		return 0;
-	return opts.retval & (FEATURE_FIB_SRC | FEATURE_FIB_SKIP_NEIGH);
+	return opts.retval & (FEATURE_FIB_SRC | FEATURE_FIB_SKIP_NEIGH | FEATURE_CSUM_IPV6);
 }
 
 /* Its memory may be refused now and be there a moment later. */
@@ -146,7 +146,7 @@ static int write_settings(const struct nsbpf *skel, bool socket_hooks_attached, 
 	__u32 zero = 0;
 
 	settings_init(&settings);
-	settings.features = kernel_fib_features(skel);
+	settings.features = kernel_helper_features(skel);
 	if (datapath_has_tcx(bpf_program__fd(skel->progs.from_endpoint)))
 		settings.features |= FEATURE_TCX;
 	if (socket_hooks_attached)

@@ -259,6 +259,7 @@ struct port_range {
 enum setting_flag {
 	SETTING_NO_INBOUND_REFRESH = 1 << 0, /* what comes from outside does not keep a connection (RFC 4787 REQ-6) */
 	SETTING_LENT_USE_PMTU = 1 << 1,      /* net.ipv4.ip_forward_use_pmtu was 0 before nsbpf */
+	SETTING_ROUTED = 1 << 2,             /* there is a network with --mode routed */
 };
 
 /* The one entry of `settings`: what may change while the programs run. */

@@ -31,7 +31,7 @@ BAD_IP_HEADERS = [{"ihl": 0}, {"ihl": 4}, {"ihl": 15}, {"len": 0}, {"len": 19}, 
                   {"len": 65535}, {"version": 6}, {"version": 0}]
 # include/nsbpf/types.h
 TUPLE_SIZE, CONN_SIZE, CONN_XLAT = 40, 112, 8
-SETTINGS_SIZE, SETTINGS_TIMEOUTS, SETTINGS_SECOND, SETTINGS_FLAGS = 68, 20, 56, 64
+SETTINGS_SIZE, SETTINGS_TIMEOUTS, SETTINGS_SECOND, SETTINGS_FLAGS = 72, 20, 56, 68
 CONN_STATES = ("syn", "established", "fin", "closing", "reset", "udp", "icmp")
 TIMEOUTS = (*CONN_STATES, "fragment", "port")
 CLOCK_HZ = 954
