@@ -31,6 +31,13 @@ bool addr_is_loopback(const struct nsbpf_addr *addr)
 	return !addr->words[0] && !addr->words[1] && !addr->words[2] && addr->words[3] == htonl(1);
 }
 
+bool addr_is_link_local(const struct nsbpf_addr *addr)
+{
+	if (addr_is4(addr))
+		return addr->bytes[12] == 169 && addr->bytes[13] == 254;
+	return addr->bytes[0] == 0xfe && addr->bytes[1] >> 6 == 2;
+}
+
 __be32 addr_to4(const struct nsbpf_addr *addr)
 {
 	return addr->words[3];
@@ -62,6 +69,28 @@ const char *addr_format(const struct nsbpf_addr *addr, char text[ADDR_TEXT])
 	else
 		inet_ntop(AF_INET6, addr, text, ADDR_TEXT);
 	return text;
+}
+
+int addr_pair_parse(const char *text, struct addr_pair *pair)
+{
+	struct addr_pair found = { 0 };
+	char copy[2 * ADDR_TEXT], *rest = copy, *word;
+
+	if (strlen(text) >= sizeof(copy))
+		return -EINVAL;
+	strcpy(copy, text);
+	while ((word = strsep(&rest, ","))) {
+		struct nsbpf_addr addr, *place;
+
+		if (addr_parse(word, &addr) || addr_is_any(&addr))
+			return -EINVAL;
+		place = addr_is4(&addr) ? &found.v4 : &found.v6;
+		if (!addr_is_any(place))
+			return -EINVAL;
+		*place = addr;
+	}
+	*pair = found;
+	return 0;
 }
 
 int cidr_parse(const char *text, struct cidr *cidr)
@@ -137,6 +166,38 @@ bool cidr_overlaps(const struct cidr *a, const struct cidr *b)
 {
 	/* two prefixes are disjoint, or one lies in the other */
 	return a->prefix <= b->prefix ? cidr_contains(a, &b->addr) : cidr_contains(b, &a->addr);
+}
+
+struct nsbpf_addr cidr_mask(unsigned int prefix)
+{
+	struct nsbpf_addr ones;
+
+	memset(&ones, 0xff, sizeof(ones));
+	return clear_host_bits(&ones, prefix);
+}
+
+struct nsbpf_addr cidr_nth(const struct cidr *cidr, __u32 number)
+{
+	struct nsbpf_addr addr = cidr->addr;
+
+	addr.words[3] |= htonl(number);
+	return addr;
+}
+
+__u32 cidr_last(const struct cidr *cidr)
+{
+	unsigned int bits = 128 - cidr->prefix;
+	__u32 last = bits < 32 ? (1U << bits) - 1 : ~0U;
+
+	return addr_is4(&cidr->addr) ? last - 1 : last;
+}
+
+bool cidr_has_host(const struct cidr *cidr, const struct nsbpf_addr *addr)
+{
+	struct nsbpf_addr broadcast = cidr_nth(cidr, cidr_last(cidr) + 1);
+
+	return cidr_contains(cidr, addr) && !addr_equal(addr, &cidr->addr) &&
+	       !(addr_is4(addr) && addr_equal(addr, &broadcast));
 }
 
 static int hex_digit(char c)

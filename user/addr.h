@@ -23,12 +23,22 @@ struct nsbpf_addr addr_from4(__be32 addr4);
 bool addr_is4(const struct nsbpf_addr *addr);         /* IPv4-mapped */
 bool addr_is_any(const struct nsbpf_addr *addr);      /* all 16 bytes zero */
 bool addr_is_loopback(const struct nsbpf_addr *addr); /* 127.0.0.0/8 or ::1 */
+bool addr_is_link_local(const struct nsbpf_addr *addr); /* 169.254.0.0/16 or fe80::/10 */
 __be32 addr_to4(const struct nsbpf_addr *addr);
 bool addr_equal(const struct nsbpf_addr *a, const struct nsbpf_addr *b);
 
 /* 0, or -EINVAL for anything but one whole dotted-quad or IPv6 address (no zone, no prefix, no brackets). */
 int addr_parse(const char *text, struct nsbpf_addr *addr);
 const char *addr_format(const struct nsbpf_addr *addr, char text[ADDR_TEXT]);
+
+/* One address of each family at most; all zero is none. */
+struct addr_pair {
+	struct nsbpf_addr v4; /* mapped */
+	struct nsbpf_addr v6;
+};
+
+/* "A", "A6", or both with a comma between them, in any order. -EINVAL for anything else, for "::" too. */
+int addr_pair_parse(const char *text, struct addr_pair *pair);
 
 /* "10.0.0.0/8", "2001:db8::/32"; without a slash a host prefix. -EINVAL for anything else. */
 int cidr_parse(const char *text, struct cidr *cidr);
@@ -38,6 +48,13 @@ bool cidr_has_host_bits(const struct cidr *cidr);
 /* Of one family only: no IPv4 address is in an IPv6 prefix, not even in ::/0. */
 bool cidr_contains(const struct cidr *cidr, const struct nsbpf_addr *addr);
 bool cidr_overlaps(const struct cidr *a, const struct cidr *b);
+struct nsbpf_addr cidr_mask(unsigned int prefix);
+/* The address with this number in the prefix, which has no host bits and room for it. */
+struct nsbpf_addr cidr_nth(const struct cidr *cidr, __u32 number);
+/* The highest number that a host may have: not the broadcast address's; of more than 32 bits, the highest of 32. */
+__u32 cidr_last(const struct cidr *cidr);
+/* May a host have it? Neither the subnet's own address (in IPv6, that of any router) nor the broadcast address. */
+bool cidr_has_host(const struct cidr *cidr, const struct nsbpf_addr *addr);
 
 /* "02:00:5e:10:00:01"; -EINVAL for other spellings, for multicast and for all-zero MACs. */
 int mac_parse(const char *text, unsigned char mac[6]);

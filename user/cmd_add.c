@@ -55,28 +55,37 @@ static void format_dns(const struct endpoint_spec *spec, const struct endpoint *
 static void print_result(const struct host *host, const struct endpoint_spec *spec, const struct endpoint *endpoint)
 {
 	char addr[ADDR_TEXT], gateway[ADDR_TEXT], mac[MAC_TEXT], dns[RESOLV_MAX_SERVERS * ADDR_TEXT + 128],
-		limit[40] = "";
-	struct nsbpf_addr addr4 = addr_from4(endpoint->addr4), gateway4;
+		limit[40] = "", ipv6[2 * ADDR_TEXT + 16] = "";
+	struct addr_pair addrs = endpoint_addresses(endpoint);
 	struct network network = { 0 };
+	struct nsbpf_addr gateway4;
 
 	network_get(host, endpoint->network, &network);
+	if (!addr_is_any(&addrs.v6))
+		snprintf(ipv6, sizeof(ipv6), ", %s/%u via %s", addr_format(&addrs.v6, addr), network.prefix6,
+			 addr_format(&network.gateway6, gateway));
 	gateway4 = addr_from4(network.gateway4);
 	format_dns(spec, endpoint, dns, sizeof(dns));
 	if (endpoint->max_connections)
 		snprintf(limit, sizeof(limit), ", max-connections %u", endpoint->max_connections);
-	printf("%s: %s/%u via %s, network %s, mac %s, mtu %u, dns %s%s\n", endpoint->name, addr_format(&addr4, addr),
-	       network.prefix4, addr_format(&gateway4, gateway), network.name, mac_format(endpoint->mac, mac),
-	       endpoint->mtu, dns, limit);
+	printf("%s: %s/%u via %s%s, network %s, mac %s, mtu %u, dns %s%s\n", endpoint->name,
+	       addr_format(&addrs.v4, addr), network.prefix4, addr_format(&gateway4, gateway), ipv6, network.name,
+	       mac_format(endpoint->mac, mac), endpoint->mtu, dns, limit);
 }
 
-static const char *warning_without_uplink(const struct host *host, const char *name, char *text, size_t size)
+/* What the new endpoint lacks: text, or NULL. For people the line on stderr says that it has no IPv6. */
+static const char *warning_of(const struct host *host, const struct endpoint_spec *spec, char *text, size_t size)
 {
-	if (uplinks_exist(host))
-		return NULL;
-	snprintf(text, size,
-		 "%s: no uplink, so no way outside: there is no default route (`nsbpf uplink add DEV` names one)",
-		 name);
-	return text;
+	size_t used = 0;
+
+	if (spec->without_ipv6 && json_output)
+		used = snprintf(text, size, "%s has no IPv6: %s", spec->name, spec->without_ipv6);
+	if (!uplinks_exist(host))
+		used += snprintf(text + used, size - used,
+				 "%s%s: no uplink, so no way outside: there is no default route "
+				 "(`nsbpf uplink add DEV` names one)",
+				 used ? "; " : "", spec->name);
+	return used ? text : NULL;
 }
 
 static int run(struct endpoint_spec *spec)
@@ -85,14 +94,16 @@ static int run(struct endpoint_spec *spec)
 	struct endpoint endpoint;
 	struct error err;
 	struct host host;
-	char text[256];
+	char text[512];
 	int ret;
 
 	ret = host_change(&host, &err) || host_start(&host, &err) ? -1 : endpoint_add(&host, spec, &endpoint, &err);
 	if (ret > 0) {
-		warning = warning_without_uplink(&host, spec->name, text, sizeof(text));
+		warning = warning_of(&host, spec, text, sizeof(text));
 		if (!json_output)
 			print_result(&host, spec, &endpoint);
+		if (spec->without_ipv6)
+			report_aside("%s has no IPv6: %s", spec->name, spec->without_ipv6);
 	}
 	host_finish(&host, ret < 0);
 	if (ret < 0)
@@ -114,7 +125,6 @@ int cmd_add(int argc, char **argv)
 	};
 	struct endpoint_spec spec = { 0 };
 	unsigned char mac_bytes[6];
-	struct nsbpf_addr addr;
 	unsigned long number;
 	unsigned int mtu_number, max_number;
 
@@ -130,9 +140,9 @@ int cmd_add(int argc, char **argv)
 	spec.name = argv[1];
 	spec.network = network;
 	if (ip) {
-		if (addr_parse(ip, &addr) || !addr_is4(&addr))
-			return report_usage("--ip %s: not an IPv4 address", ip);
-		spec.ip = &addr;
+		if (addr_pair_parse(ip, &spec.ip))
+			return report_usage("--ip %s: an address, or one of each family with a comma, is wanted", ip);
+		spec.ip6_wanted = !addr_is_any(&spec.ip.v6);
 	}
 	if (mac) {
 		if (mac_parse(mac, mac_bytes))

@@ -29,6 +29,25 @@ static json_t *built(const struct building *b, int ret)
 	return NULL;
 }
 
+/* Null for none. */
+static json_t *address_or_null(const struct nsbpf_addr *addr)
+{
+	char text[ADDR_TEXT];
+
+	return addr_is_any(addr) ? json_null() : json_string(addr_format(addr, text));
+}
+
+static json_t *addresses_of(const struct endpoint *endpoint)
+{
+	struct addr_pair addrs = endpoint_addresses(endpoint);
+	json_t *json = json_array();
+
+	json_array_append_new(json, address_or_null(&addrs.v4));
+	if (!addr_is_any(&addrs.v6))
+		json_array_append_new(json, address_or_null(&addrs.v6));
+	return json;
+}
+
 static const char *condition_name(enum endpoint_condition condition)
 {
 	switch (condition) {
@@ -44,9 +63,10 @@ static const char *condition_name(enum endpoint_condition condition)
 static int endpoint_row(unsigned int slot, const struct endpoint *endpoint, void *arg)
 {
 	struct building *b = arg;
-	struct nsbpf_addr addr4 = addr_from4(endpoint->addr4), gateway4;
-	char addr[ADDR_TEXT], gateway[ADDR_TEXT], mac[MAC_TEXT], device[IFNAMSIZ];
+	const struct nsbpf_addr none = { 0 };
+	char mac[MAC_TEXT], device[IFNAMSIZ];
 	struct network network = { 0 };
+	struct nsbpf_addr gateway4;
 	const struct usage *usage = &b->host->usage[slot];
 	struct endpoint_stats stats = { 0 };
 
@@ -55,10 +75,11 @@ static int endpoint_row(unsigned int slot, const struct endpoint *endpoint, void
 		return -1;
 	gateway4 = addr_from4(network.gateway4);
 	endpoint_device(endpoint, slot, device);
-	return append(b, json_pack("{s:s,s:s,s:[s],s:s,s:s,s:s,s:i,s:s,s:b,s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "name",
-				   endpoint->name, "network", network.name, "addresses", addr_format(&addr4, addr),
-				   "gateway", addr_format(&gateway4, gateway), "mac", mac_format(endpoint->mac, mac),
-				   "device", device, "mtu", endpoint->mtu, "state",
+	return append(b, json_pack("{s:s,s:s,s:o,s:o,s:o,s:s,s:s,s:i,s:s,s:b,s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:I}", "name",
+				   endpoint->name, "network", network.name, "addresses", addresses_of(endpoint),
+				   "gateway", address_or_null(&gateway4), "gateway6",
+				   address_or_null(addr_is_any(&endpoint->addr6) ? &none : &network.gateway6), "mac",
+				   mac_format(endpoint->mac, mac), "device", device, "mtu", endpoint->mtu, "state",
 				   condition_name(endpoint_condition(b->host, endpoint)), "adopted",
 				   !!(endpoint->flags & ENDPOINT_ADOPTED), "connections",
 				   (json_int_t)usage->connections, "max_connections",
@@ -79,7 +100,7 @@ const struct listing endpoints_listing = {
 	.build = build_endpoints,
 	.columns = (const struct column[]){ { "NAME", "name" },
 					    { "NETWORK", "network" },
-					    { "ADDRESS", "addresses" },
+					    { "ADDRESSES", "addresses" },
 					    { "MAC", "mac" },
 					    { "DEVICE", "device" },
 					    { "MTU", "mtu" },
@@ -152,21 +173,34 @@ static int count_member(unsigned int slot, const struct endpoint *endpoint, void
 	return 0;
 }
 
+/* As --masquerade has it. */
+static const char *masquerade_text(bool routed, const struct nsbpf_addr *addr, char text[ADDR_TEXT])
+{
+	if (routed)
+		return "off";
+	return addr_is_any(addr) ? "on" : addr_format(addr, text);
+}
+
 static int network_row(unsigned int slot, const struct network *network, void *arg)
 {
 	struct building *b = arg;
+	struct cidr subnet4 = network_subnet4(network), subnet6 = network_subnet6(network);
 	struct nsbpf_addr gateway4 = addr_from4(network->gateway4);
-	struct cidr subnet = network_subnet(network);
 	struct counting members = { slot, 0 };
-	char cidr[CIDR_TEXT], gateway[ADDR_TEXT], masquerade[ADDR_TEXT] = "on";
+	char cidr4[CIDR_TEXT], cidr6[CIDR_TEXT], masquerade4[ADDR_TEXT], masquerade6[ADDR_TEXT];
 
 	endpoint_each(b->host, count_member, &members);
-	if (!addr_is_any(&network->masquerade4))
-		addr_format(&network->masquerade4, masquerade);
-	return append(b, json_pack("{s:s,s:s,s:s,s:o,s:b,s:s,s:s,s:i}", "name", network->name, "subnet",
-				   cidr_format(&subnet, cidr), "gateway", addr_format(&gateway4, gateway), "mtu",
+	return append(b, json_pack("{s:s,s:s,s:o,s:s,s:o,s:o,s:b,s:s,s:s,s:s,s:s,s:i}", "name", network->name, "subnet",
+				   cidr_format(&subnet4, cidr4), "gateway", address_or_null(&gateway4), "subnet6",
+				   cidr_format(&subnet6, cidr6), "gateway6", address_or_null(&network->gateway6), "mtu",
 				   network->mtu ? json_integer(network->mtu) : json_null(), "isolate",
-				   !(network->flags & NETWORK_OPEN), "masquerade", masquerade, "filtering",
+				   !(network->flags & NETWORK_OPEN), "mode",
+				   network->flags & (NETWORK_ROUTED4 | NETWORK_ROUTED6) ? MODE_ROUTED : MODE_NAT,
+				   "masquerade",
+				   masquerade_text(network->flags & NETWORK_ROUTED4, &network->masquerade4, masquerade4),
+				   "masquerade6",
+				   masquerade_text(network->flags & NETWORK_ROUTED6, &network->masquerade6, masquerade6),
+				   "filtering",
 				   network->flags & NETWORK_FULL_CONE ? FILTERING_FULL_CONE : FILTERING_DEFAULT,
 				   "endpoints", members.count));
 }
@@ -183,9 +217,13 @@ const struct listing networks_listing = {
 	.columns = (const struct column[]){ { "NAME", "name" },
 					    { "SUBNET", "subnet" },
 					    { "GATEWAY", "gateway" },
+					    { "SUBNET6", "subnet6" },
+					    { "GATEWAY6", "gateway6" },
 					    { "MTU", "mtu" },
 					    { "ISOLATED", "isolate" },
+					    { "MODE", "mode" },
 					    { "MASQUERADE", "masquerade" },
+					    { "MASQUERADE6", "masquerade6" },
 					    { "FILTERING", "filtering" },
 					    { "ENDPOINTS", "endpoints" },
 					    { NULL, NULL } },
@@ -195,11 +233,10 @@ static int uplink_row(__u32 ifindex, const struct uplink *uplink, void *arg)
 {
 	struct building *b = arg;
 	struct nsbpf_addr addr4 = addr_from4(uplink->addr4);
-	char addr[ADDR_TEXT];
 
-	return append(b, json_pack("{s:s,s:i,s:o,s:b,s:s}", "name", uplink->name, "ifindex", ifindex, "address",
-				   uplink->addr4 ? json_string(addr_format(&addr4, addr)) : json_null(), "named",
-				   !!(uplink->flags & UPLINK_NAMED), "attach",
+	return append(b, json_pack("{s:s,s:i,s:o,s:o,s:b,s:s}", "name", uplink->name, "ifindex", ifindex, "address",
+				   uplink->addr4 ? address_or_null(&addr4) : json_null(), "address6",
+				   address_or_null(&uplink->addr6), "named", !!(uplink->flags & UPLINK_NAMED), "attach",
 				   b->host->settings->features & FEATURE_TCX ? "tcx" : "clsact"));
 }
 
@@ -214,6 +251,7 @@ const struct listing uplinks_listing = {
 	.build = build_uplinks,
 	.columns = (const struct column[]){ { "NAME", "name" },
 					    { "ADDRESS", "address" },
+					    { "ADDRESS6", "address6" },
 					    { "ATTACHED BY", "attach" },
 					    { "NAMED", "named" },
 					    { NULL, NULL } },

@@ -9,29 +9,70 @@
 #include "teardown.h"
 
 struct network_words {
-	const char *subnet, *gateway, *mtu, *isolate, *filtering, *masquerade;
-	struct cidr subnet_cidr;
-	struct nsbpf_addr gateway_addr, masquerade_addr;
+	const char *subnet4, *subnet6, *gateway, *mode, *mtu, *isolate, *filtering, *masquerade;
+	struct cidr subnet4_cidr, subnet6_cidr;
+	struct addr_pair masquerade_addrs;
 	unsigned int mtu_number;
-	bool isolate_on, full_cone;
+	bool isolate_on, full_cone, routed;
 };
+
+/* What only `add` takes. */
+static int parse_addresses(struct network_words *w, struct network_spec *spec)
+{
+	if (w->subnet4) {
+		if (cidr_parse(w->subnet4, &w->subnet4_cidr) || !strchr(w->subnet4, '/'))
+			return report_usage("--subnet %s: not a prefix such as 10.1.0.0/16", w->subnet4);
+		spec->subnet4 = &w->subnet4_cidr;
+	}
+	if (w->subnet6) {
+		if (cidr_parse(w->subnet6, &w->subnet6_cidr) || !strchr(w->subnet6, '/'))
+			return report_usage("--subnet6 %s: not a prefix such as fd00:1:2:3::/64", w->subnet6);
+		spec->subnet6 = &w->subnet6_cidr;
+	}
+	if (w->gateway) {
+		if (addr_pair_parse(w->gateway, &spec->gateway))
+			return report_usage("--gateway %s: an address, or one of each family with a comma, is wanted",
+					    w->gateway);
+		if (!addr_is_any(&spec->gateway.v4) && !w->subnet4)
+			return report_usage("--gateway needs --subnet");
+		if (!addr_is_any(&spec->gateway.v6) && !w->subnet6)
+			return report_usage("--gateway needs --subnet6");
+	}
+	return 0;
+}
+
+static int parse_mode(struct network_words *w, struct network_spec *spec)
+{
+	if (w->mode) {
+		w->routed = !strcmp(w->mode, MODE_ROUTED);
+		if (!w->routed && strcmp(w->mode, MODE_NAT))
+			return report_usage("--mode %s: " MODE_NAT " or " MODE_ROUTED " is wanted", w->mode);
+		spec->routed = &w->routed;
+	}
+	if (w->masquerade && !strcmp(w->masquerade, "off")) {
+		if (!w->routed)
+			return report_usage("--masquerade off needs --mode " MODE_ROUTED
+					    ": the outside has to know the way back");
+		spec->masquerade_off = true;
+	} else if (w->masquerade) {
+		/* All zero is as the route has it. */
+		if (strcmp(w->masquerade, "on") &&
+		    (addr_pair_parse(w->masquerade, &w->masquerade_addrs) ||
+		     addr_is_loopback(&w->masquerade_addrs.v4) || addr_is_loopback(&w->masquerade_addrs.v6) ||
+		     addr_is_link_local(&w->masquerade_addrs.v6)))
+			return report_usage("--masquerade %s: on, off, or addresses of the host are wanted",
+					    w->masquerade);
+		spec->masquerade = &w->masquerade_addrs;
+	}
+	if (w->routed && !w->subnet4 && !w->subnet6 && !spec->masquerade_off)
+		return report_usage("--mode " MODE_ROUTED " needs --subnet or --subnet6: the outside has to know it");
+	return 0;
+}
 
 static int parse_values(struct network_words *w, struct network_spec *spec)
 {
 	unsigned long number = 0;
 
-	if (w->subnet) {
-		if (cidr_parse(w->subnet, &w->subnet_cidr) || !strchr(w->subnet, '/'))
-			return report_usage("--subnet %s: not a prefix such as 10.1.0.0/16", w->subnet);
-		spec->subnet = &w->subnet_cidr;
-	}
-	if (w->gateway) {
-		if (!w->subnet)
-			return report_usage("--gateway needs --subnet");
-		if (addr_parse(w->gateway, &w->gateway_addr) || !addr_is4(&w->gateway_addr))
-			return report_usage("--gateway %s: not an IPv4 address", w->gateway);
-		spec->gateway = &w->gateway_addr;
-	}
 	if (w->mtu) {
 		if (strcmp(w->mtu, "auto") && number_parse(w->mtu, 576, 65535, &number))
 			return report_usage("--mtu %s: auto or a number from 576 to 65535 is wanted", w->mtu);
@@ -51,15 +92,6 @@ static int parse_values(struct network_words *w, struct network_spec *spec)
 					    " is wanted",
 					    w->filtering);
 		spec->full_cone = &w->full_cone;
-	}
-	if (w->masquerade) {
-		/* All zero is as the route has it. */
-		if (strcmp(w->masquerade, "on") &&
-		    (addr_parse(w->masquerade, &w->masquerade_addr) || !addr_is4(&w->masquerade_addr) ||
-		     addr_is_loopback(&w->masquerade_addr)))
-			return report_usage("--masquerade %s: on or an IPv4 address of the host is wanted",
-					    w->masquerade);
-		spec->masquerade = &w->masquerade_addr;
 	}
 	return 0;
 }
@@ -90,8 +122,10 @@ static int change_network(int argc, char **argv)
 	struct network_spec spec = { 0 };
 	const char *verb = argv[0];
 	const struct option_spec add_options[] = {
-		{ .name = "subnet", .value = &w.subnet },
+		{ .name = "subnet", .value = &w.subnet4 },
+		{ .name = "subnet6", .value = &w.subnet6 },
 		{ .name = "gateway", .value = &w.gateway },
+		{ .name = "mode", .value = &w.mode },
 		{ .name = "mtu", .value = &w.mtu },
 		{ .name = "isolate", .value = &w.isolate },
 		{ .name = "filtering", .value = &w.filtering },
@@ -101,7 +135,7 @@ static int change_network(int argc, char **argv)
 	const struct option_spec *options = add_options;
 
 	if (!strcmp(verb, "set"))
-		options = add_options + 2;
+		options = add_options + 4;
 	else if (!strcmp(verb, "del"))
 		options = NULL;
 	if (parse_options(&argc, argv, options))
@@ -111,7 +145,7 @@ static int change_network(int argc, char **argv)
 	if (name_check(argv[1]))
 		return report_usage("'%s' is no name: 1 to %d of A-Z a-z 0-9 _ . -, not beginning with -", argv[1],
 				    NSBPF_NAME_MAX);
-	if (parse_values(&w, &spec))
+	if (parse_addresses(&w, &spec) || parse_mode(&w, &spec) || parse_values(&w, &spec))
 		return EXIT_USAGE;
 	spec.name = argv[1];
 	return change(verb, &spec);

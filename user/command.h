@@ -26,6 +26,8 @@ __attribute__((format(printf, 1, 2))) int report_usage(const char *fmt, ...);
  * NULL: prints what there is to say, returns EXIT_DONE. */
 int report_change(bool changed, const char *warning);
 int report_done(bool changed); /* without a warning */
+/* One line more on stderr, of what came out as less than it could be; none with JSON. */
+__attribute__((format(printf, 1, 2))) void report_aside(const char *fmt, ...);
 /* Prints a listing's JSON and frees it. */
 int report_json(json_t *json);
 

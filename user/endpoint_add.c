@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "endpoint_internal.h"
 #include "host_maps.h"
+#include "ipv6.h"
 #include "netns.h"
 #include "networks.h"
 
@@ -30,50 +31,109 @@ static bool resolvers_match(const struct endpoint *endpoint, const struct endpoi
 static bool matches(const struct endpoint *endpoint, const struct network *network, const struct endpoint_spec *spec)
 {
 	return (!spec->network || !strcmp(spec->network, network->name)) &&
-	       (!spec->ip || addr_to4(spec->ip) == endpoint->addr4) &&
+	       (addr_is_any(&spec->ip.v4) || addr_to4(&spec->ip.v4) == endpoint->addr4) &&
+	       (addr_is_any(&spec->ip.v6) || addr_equal(&spec->ip.v6, &endpoint->addr6)) &&
 	       (!spec->mac || !memcmp(spec->mac, endpoint->mac, 6)) && (!spec->mtu || *spec->mtu == endpoint->mtu) &&
 	       (!spec->max_connections || *spec->max_connections == endpoint->max_connections) &&
 	       resolvers_match(endpoint, spec);
 }
 
-/* 1 with the endpoint that has the address, or 0. */
-static int address_holder(const struct host *host, __be32 addr4, struct endpoint *holder)
+/* Is there an endpoint that has the address? */
+static bool address_holder(const struct host *host, const struct nsbpf_addr *addr, struct endpoint *holder)
 {
-	struct nsbpf_addr addr = addr_from4(addr4);
 	__u32 slot;
 
-	return !bpf_map_lookup_elem(host->maps[MAP_ADDRESSES], &addr, &slot) && !endpoint_get(host, slot, holder);
+	return !bpf_map_lookup_elem(host->maps[MAP_ADDRESSES], addr, &slot) && !endpoint_get(host, slot, holder);
 }
 
-/* The address asked for, or the lowest free one; not the subnet's own address nor its broadcast address. */
-static int choose_address(const struct host *host, const struct network *network, const struct endpoint_spec *spec,
-			  __be32 *addr4, struct error *err)
+/* Where an endpoint's address of one family may come from. */
+struct pool {
+	const char *network;
+	struct cidr subnet;
+	struct nsbpf_addr gateway;
+};
+
+static int check_address(const struct host *host, const struct pool *pool, const struct nsbpf_addr *addr,
+			 struct error *err)
 {
-	__u32 base = ntohl(network->subnet4), hosts = ~ntohl(network->mask4);
-	struct cidr subnet = network_subnet(network);
-	char text[ADDR_TEXT], subnet_text[CIDR_TEXT];
+	char text[ADDR_TEXT], subnet[CIDR_TEXT];
 	struct endpoint holder;
 
-	cidr_format(&subnet, subnet_text);
-	if (spec->ip) {
-		*addr4 = addr_to4(spec->ip);
-		addr_format(spec->ip, text);
-		if (!addr_is4(spec->ip) || !cidr_contains(&subnet, spec->ip) || ntohl(*addr4) == base ||
-		    ntohl(*addr4) == base + hosts)
-			return fail(err, EXIT_USAGE, "%s is no host address of network %s (%s)", text, network->name,
-				    subnet_text);
-		if (*addr4 == network->gateway4)
-			return fail(err, EXIT_CONFLICT, "%s is the gateway of network %s", text, network->name);
-		if (address_holder(host, *addr4, &holder))
-			return fail(err, EXIT_CONFLICT, "%s is the address of endpoint %s", text, holder.name);
+	addr_format(addr, text);
+	if (!cidr_has_host(&pool->subnet, addr))
+		return fail(err, EXIT_USAGE, "%s is no host address of network %s (%s)", text, pool->network,
+			    cidr_format(&pool->subnet, subnet));
+	if (addr_equal(addr, &pool->gateway))
+		return fail(err, EXIT_CONFLICT, "%s is the gateway of network %s", text, pool->network);
+	if (address_holder(host, addr, &holder))
+		return fail(err, EXIT_CONFLICT, "%s is the address of endpoint %s", text, holder.name);
+	return 0;
+}
+
+static bool is_free(const struct host *host, const struct pool *pool, const struct nsbpf_addr *addr)
+{
+	struct endpoint holder;
+
+	return !addr_equal(addr, &pool->gateway) && !address_holder(host, addr, &holder);
+}
+
+/* The one with the preferred number (0: none is) or, if it is not free, the lowest. */
+static int choose_address(const struct host *host, const struct pool *pool, __u32 preferred, struct nsbpf_addr *addr,
+			  struct error *err)
+{
+	__u32 last = cidr_last(&pool->subnet);
+	char subnet[CIDR_TEXT];
+
+	*addr = cidr_nth(&pool->subnet, preferred);
+	if (preferred && preferred <= last && is_free(host, pool, addr))
 		return 0;
-	}
-	for (__u32 i = 1; i < hosts; i++) {
-		*addr4 = htonl(base + i);
-		if (*addr4 != network->gateway4 && !address_holder(host, *addr4, &holder))
+	for (__u32 i = 1; i && i <= last; i++) {
+		*addr = cidr_nth(&pool->subnet, i);
+		if (is_free(host, pool, addr))
 			return 0;
 	}
-	return fail(err, EXIT_CONFLICT, "network %s (%s) has no free address", network->name, subnet_text);
+	return fail(err, EXIT_CONFLICT, "network %s (%s) has no free address", pool->network,
+		    cidr_format(&pool->subnet, subnet));
+}
+
+static int settle_address4(const struct host *host, const struct network *network, const struct endpoint_spec *spec,
+			   struct endpoint *endpoint, struct error *err)
+{
+	struct pool pool = { network->name, network_subnet4(network), addr_from4(network->gateway4) };
+	struct nsbpf_addr addr = spec->ip.v4;
+
+	if (addr_is_any(&addr) ? choose_address(host, &pool, 0, &addr, err) : check_address(host, &pool, &addr, err))
+		return -1;
+	endpoint->addr4 = addr_to4(&addr);
+	return 0;
+}
+
+int endpoint_without_ipv6(struct endpoint_spec *spec, const char *why, struct error *err)
+{
+	char text[ADDR_TEXT];
+
+	if (spec->ip6_wanted)
+		return fail(err, EXIT_SYSTEM, "%s cannot have %s: %s", spec->name, addr_format(&spec->ip.v6, text),
+			    why);
+	spec->without_ipv6 = why;
+	return 0;
+}
+
+/* The same number as in IPv4, if that can be: easier to remember. */
+static int settle_address6(const struct host *host, const struct network *network, struct endpoint_spec *spec,
+			   struct endpoint *endpoint, struct error *err)
+{
+	struct pool pool = { network->name, network_subnet6(network), network->gateway6 };
+	const char *missing = ipv6_missing();
+
+	if (!missing && endpoint->mtu < IPV6_MIN_MTU)
+		missing = "its MTU is less than 1280";
+	if (missing)
+		return endpoint_without_ipv6(spec, missing, err);
+	if (addr_is_any(&spec->ip.v6))
+		return choose_address(host, &pool, ntohl(endpoint->addr4 & ~network->mask4), &endpoint->addr6, err);
+	endpoint->addr6 = spec->ip.v6;
+	return check_address(host, &pool, &endpoint->addr6, err);
 }
 
 /* The device's number is the slot's, and so are connections and NAT ports, of which the last may end a little later:
@@ -151,13 +211,16 @@ static int survey(const struct host *host, const struct endpoint_spec *spec, str
 /* Record and address, before anything else exists; the datapath takes neither for an endpoint yet. */
 static int reserve(struct host *host, __u32 slot, const struct endpoint *endpoint, struct error *err)
 {
-	struct nsbpf_addr addr = addr_from4(endpoint->addr4);
+	struct addr_pair addresses = endpoint_addresses(endpoint);
 	int ret;
 
 	if (endpoint_write(host, slot, endpoint, err))
 		return -1;
-	if (bpf_map_update_elem(host->maps[MAP_ADDRESSES], &addr, &slot, BPF_ANY))
-		return fail(err, EXIT_SYSTEM, "cannot note the address of %s: %s", endpoint->name, strerror(errno));
+	ret = endpoint_note_address(host, slot, &addresses.v4);
+	if (!ret)
+		ret = endpoint_note_address(host, slot, &addresses.v6);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot note the addresses of %s: %s", endpoint->name, strerror(-ret));
 	ret = endpoint_reset_stats(host, slot);
 	if (ret)
 		return fail(err, EXIT_SYSTEM, "cannot reset the counters of %s: %s", endpoint->name, strerror(-ret));
@@ -173,7 +236,8 @@ static int plan(const struct host *host, struct endpoint_spec *spec, struct endp
 	endpoint->network = slot;
 	endpoint->state = SLOT_INCOMPLETE;
 	strcpy(endpoint->name, spec->name);
-	if (choose_address(host, network, spec, &endpoint->addr4, err))
+	endpoint->mtu = spec->mtu ? *spec->mtu : network_mtu(host, network);
+	if (settle_address4(host, network, spec, endpoint, err) || settle_address6(host, network, spec, endpoint, err))
 		return -1;
 	endpoint->mac[0] = 0x02;
 	endpoint->mac[1] = 0x6e;
@@ -181,7 +245,6 @@ static int plan(const struct host *host, struct endpoint_spec *spec, struct endp
 	if (spec->mac)
 		memcpy(endpoint->mac, spec->mac, 6);
 	memcpy(endpoint->gateway_mac, gateway_mac, 6);
-	endpoint->mtu = spec->mtu ? *spec->mtu : network_mtu(host, network);
 	endpoint->max_connections = spec->max_connections ? *spec->max_connections : 0;
 	return 0;
 }
@@ -205,7 +268,6 @@ static int settle_existing(struct host *host, unsigned int slot, const struct en
 /* What the command leaves open, as the endpoint had it before its namespace went. */
 struct inherited {
 	struct network network;
-	struct nsbpf_addr ip;
 	unsigned char mac[6];
 	unsigned int mtu, max_connections;
 };
@@ -219,15 +281,16 @@ static void inherit(const struct host *host, const struct endpoint *old, struct 
 		spec->network = in->network.name;
 	else if (strcmp(spec->network, in->network.name))
 		return;
-	in->ip = addr_from4(old->addr4);
 	in->mtu = old->mtu;
 	in->max_connections = old->max_connections;
 	memcpy(in->mac, old->mac, sizeof(in->mac));
-	if (!spec->ip) {
-		spec->ip = &in->ip;
+	if (addr_is_any(&spec->ip.v4)) {
+		spec->ip.v4 = addr_from4(old->addr4);
 		if (!spec->mac)
 			spec->mac = in->mac;
 	}
+	if (addr_is_any(&spec->ip.v6))
+		spec->ip.v6 = old->addr6;
 	if (!spec->mtu)
 		spec->mtu = &in->mtu;
 	if (!spec->max_connections)

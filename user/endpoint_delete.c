@@ -51,7 +51,7 @@ static int delete_namespace(const struct endpoint *endpoint)
 int endpoint_remove(struct host *host, unsigned int slot, struct endpoint *endpoint, bool keep, struct error *err)
 {
 	struct endpoint free_slot = { 0 };
-	struct nsbpf_addr addr = addr_from4(endpoint->addr4);
+	struct addr_pair addresses = endpoint_addresses(endpoint);
 	__u32 key = slot;
 	int ret;
 
@@ -59,8 +59,11 @@ int endpoint_remove(struct host *host, unsigned int slot, struct endpoint *endpo
 	endpoint->state = SLOT_INCOMPLETE;
 	if (endpoint_write(host, slot, endpoint, err) || mappings_delete_of_endpoint(host, slot, err))
 		return -1;
-	if (bpf_map_delete_elem(host->maps[MAP_ADDRESSES], &addr) && errno != ENOENT)
-		return fail(err, EXIT_SYSTEM, "cannot forget the address of %s: %s", endpoint->name, strerror(errno));
+	ret = endpoint_forget_address(host, &addresses.v4);
+	if (!ret)
+		ret = endpoint_forget_address(host, &addresses.v6);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot forget the addresses of %s: %s", endpoint->name, strerror(-ret));
 	if (endpoint->ifindex) {
 		ret = delete_veth(host, endpoint);
 		if (!ret)

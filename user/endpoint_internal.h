@@ -10,6 +10,11 @@
 #define ENDPOINT_ALIAS "nsbpf endpoint "
 
 int endpoint_write(const struct host *host, unsigned int slot, const struct endpoint *endpoint, struct error *err);
+/* One of its addresses, for the datapath to find it by; all zero is none. 0 or -errno. */
+int endpoint_note_address(struct host *host, unsigned int slot, const struct nsbpf_addr *addr);
+int endpoint_forget_address(struct host *host, const struct nsbpf_addr *addr);
+/* It shall be without IPv6, for this reason: 0, or -1 with err if it was asked for. */
+int endpoint_without_ipv6(struct endpoint_spec *spec, const char *why, struct error *err);
 /* All that the record says, in an order that ends with packets being let through; then it is ready. On failure the
  * caller removes what there is. */
 int endpoint_make(struct host *host, unsigned int slot, struct endpoint *endpoint, const struct network *network,

@@ -77,6 +77,11 @@ enum endpoint_condition endpoint_condition(const struct host *host, const struct
 	return ENDPOINT_UP;
 }
 
+struct addr_pair endpoint_addresses(const struct endpoint *endpoint)
+{
+	return (struct addr_pair){ .v4 = addr_from4(endpoint->addr4), .v6 = endpoint->addr6 };
+}
+
 void endpoint_device(const struct endpoint *endpoint, unsigned int slot, char name[IFNAMSIZ])
 {
 	if (snprintf(name, IFNAMSIZ, "nsb-%s", endpoint->name) >= IFNAMSIZ)

@@ -16,12 +16,14 @@ enum dns_mode {
 struct endpoint_spec {
 	const char *name;
 	const char *network;                 /* NULL: default */
-	const struct nsbpf_addr *ip;         /* NULL: the lowest free one */
+	struct addr_pair ip;                 /* all zero: one that is free */
+	bool ip6_wanted;                     /* without it there shall be no endpoint */
 	const unsigned char *mac;            /* NULL: from the address */
 	const unsigned int *mtu;             /* NULL: the network's */
 	const unsigned int *max_connections; /* NULL: not said; 0: a fair share */
 	enum dns_mode dns;
 	struct resolvers resolvers; /* for DNS_GIVEN; filled in for DNS_HOST */
+	const char *without_ipv6;   /* filled in: why it has none, or NULL */
 };
 
 /* The slot, or -1. An endpoint that is being made or removed is found, too. */
@@ -45,6 +47,8 @@ enum endpoint_condition endpoint_condition(const struct host *host, const struct
 int endpoint_add(struct host *host, struct endpoint_spec *spec, struct endpoint *endpoint, struct error *err);
 /* keep: the namespace stays. 1 if done, 0 if there was none, -1 with err. */
 int endpoint_delete(struct host *host, const char *name, bool keep, struct error *err);
+
+struct addr_pair endpoint_addresses(const struct endpoint *endpoint);
 
 /* The device's name on the host's side: nsb-NAME, or nsbSLOT where that is too long. */
 void endpoint_device(const struct endpoint *endpoint, unsigned int slot, char name[IFNAMSIZ]);

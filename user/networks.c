@@ -12,6 +12,7 @@
 #include "connections.h"
 #include "endpoints.h"
 #include "host_addresses.h"
+#include "ipv6.h"
 #include "subnets.h"
 #include "uplinks.h"
 
@@ -59,9 +60,14 @@ static int find_free_slot(const struct host *host)
 	return -1;
 }
 
-struct cidr network_subnet(const struct network *network)
+struct cidr network_subnet4(const struct network *network)
 {
 	return (struct cidr){ .addr = addr_from4(network->subnet4), .prefix = 96 + network->prefix4 };
+}
+
+struct cidr network_subnet6(const struct network *network)
+{
+	return (struct cidr){ .addr = network->subnet6, .prefix = network->prefix6 };
 }
 
 unsigned int network_mtu(const struct host *host, const struct network *network)
@@ -69,12 +75,11 @@ unsigned int network_mtu(const struct host *host, const struct network *network)
 	return network->mtu ? network->mtu : uplinks_mtu(host);
 }
 
-/* Packets of the host to addresses that no endpoint has must not leave by the default route. */
-static struct route subnet_route(const struct network *network)
+static struct route subnet_route(const struct cidr *subnet)
 {
 	return (struct route){
-		.dst = addr_from4(network->subnet4),
-		.prefix = network->prefix4,
+		.dst = subnet->addr,
+		.prefix = addr_is4(&subnet->addr) ? subnet->prefix - 96 : subnet->prefix,
 		.table = RT_TABLE_MAIN,
 		.type = RTN_UNREACHABLE,
 		.scope = RT_SCOPE_UNIVERSE,
@@ -82,19 +87,57 @@ static struct route subnet_route(const struct network *network)
 	};
 }
 
+int network_add_route(struct host *host, const struct cidr *subnet)
+{
+	struct route route = subnet_route(subnet);
+	int ret = route_add(host->nl, &route);
+
+	return ret == -EEXIST ? 0 : ret;
+}
+
+static int delete_route(struct host *host, const struct cidr *subnet)
+{
+	struct route route = subnet_route(subnet);
+	int ret = route_delete(host->nl, &route);
+
+	return ret == -ESRCH || ret == -EOPNOTSUPP ? 0 : ret; /* the latter: a kernel without IPv6 */
+}
+
+static int add_routes(struct host *host, const struct network *network, struct error *err)
+{
+	struct cidr subnet4 = network_subnet4(network), subnet6 = network_subnet6(network);
+	int ret = network_add_route(host, &subnet4);
+
+	/* Where there is no IPv6 yet, the first endpoint that has it brings the route. */
+	if (!ret && !ipv6_missing())
+		ret = network_add_route(host, &subnet6);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot add the routes of network %s: %s", network->name, strerror(-ret));
+	return 0;
+}
+
+static int delete_routes(struct host *host, const struct network *network, struct error *err)
+{
+	struct cidr subnet4 = network_subnet4(network), subnet6 = network_subnet6(network);
+	int ret = delete_route(host, &subnet4);
+
+	if (!ret)
+		ret = delete_route(host, &subnet6);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot delete the routes of network %s: %s", network->name,
+			    strerror(-ret));
+	return 0;
+}
+
 static int make(struct host *host, int slot, struct network *network, struct error *err)
 {
-	struct route route = subnet_route(network);
-	int ret;
-
 	network->state = SLOT_INCOMPLETE;
 	if (write_network(host, slot, network, err))
 		return -1;
-	ret = route_add(host->nl, &route);
-	if (ret && ret != -EEXIST) {
+	if (add_routes(host, network, err)) {
 		struct network free_slot = { 0 };
 
-		fail(err, EXIT_SYSTEM, "cannot add the route of network %s: %s", network->name, strerror(-ret));
+		delete_routes(host, network, &(struct error){ 0 });
 		write_network(host, slot, &free_slot, &(struct error){ 0 });
 		return -1;
 	}
@@ -102,21 +145,58 @@ static int make(struct host *host, int slot, struct network *network, struct err
 	return write_network(host, slot, network, err);
 }
 
+/* What --mode and --masquerade off make of the subnets: flags. */
+static __u8 routed_flags(const struct network_spec *spec)
+{
+	if (!*spec->routed)
+		return 0;
+	return (spec->subnet4 || spec->masquerade_off ? NETWORK_ROUTED4 : 0) |
+	       (spec->subnet6 || spec->masquerade_off ? NETWORK_ROUTED6 : 0);
+}
+
+static bool is_subnet(const struct cidr *wanted, struct cidr subnet)
+{
+	return !wanted || (addr_equal(&wanted->addr, &subnet.addr) && wanted->prefix == subnet.prefix);
+}
+
+static bool is_gateway(const struct nsbpf_addr *wanted, struct nsbpf_addr gateway)
+{
+	return addr_is_any(wanted) || addr_equal(wanted, &gateway);
+}
+
 /* Does what was asked for agree with what is there? */
 static bool matches(const struct network *network, const struct network_spec *spec)
 {
-	return (!spec->subnet || (addr_to4(&spec->subnet->addr) == network->subnet4 &&
-				  spec->subnet->prefix == 96U + network->prefix4)) &&
-	       (!spec->gateway || addr_to4(spec->gateway) == network->gateway4) &&
+	return is_subnet(spec->subnet4, network_subnet4(network)) &&
+	       is_subnet(spec->subnet6, network_subnet6(network)) &&
+	       is_gateway(&spec->gateway.v4, addr_from4(network->gateway4)) &&
+	       is_gateway(&spec->gateway.v6, network->gateway6) &&
+	       (!spec->routed ||
+		routed_flags(spec) == (network->flags & (NETWORK_ROUTED4 | NETWORK_ROUTED6))) &&
 	       (!spec->mtu || *spec->mtu == network->mtu) &&
 	       (!spec->isolate || *spec->isolate == !(network->flags & NETWORK_OPEN)) &&
 	       (!spec->full_cone || *spec->full_cone == !!(network->flags & NETWORK_FULL_CONE)) &&
-	       (!spec->masquerade || addr_equal(spec->masquerade, &network->masquerade4));
+	       (!spec->masquerade || (addr_equal(&spec->masquerade->v4, &network->masquerade4) &&
+				      addr_equal(&spec->masquerade->v6, &network->masquerade6)));
 }
 
 static void set_flag(struct network *network, enum network_flag flag, bool on)
 {
 	network->flags = on ? network->flags | flag : network->flags & ~flag;
+}
+
+/* An address of the host for one family, or all zero. */
+static int check_masquerade(const struct host *host, const struct network *network, const struct nsbpf_addr *addr,
+			    enum network_flag routed, struct error *err)
+{
+	char text[ADDR_TEXT];
+
+	if (addr_is_any(addr))
+		return 0;
+	if (network->flags & routed)
+		return fail(err, EXIT_USAGE, "network %s is routed: nothing of it is masqueraded as %s", network->name,
+			    addr_format(addr, text));
+	return host_address_require(host, addr, err);
 }
 
 static int apply_options(const struct host *host, struct network *network, const struct network_spec *spec,
@@ -130,17 +210,55 @@ static int apply_options(const struct host *host, struct network *network, const
 		set_flag(network, NETWORK_FULL_CONE, *spec->full_cone);
 	if (!spec->masquerade)
 		return 0;
-	if (!addr_is_any(spec->masquerade) && host_address_require(host, spec->masquerade, err))
+	if (check_masquerade(host, network, &spec->masquerade->v4, NETWORK_ROUTED4, err) ||
+	    check_masquerade(host, network, &spec->masquerade->v6, NETWORK_ROUTED6, err))
 		return -1;
-	network->masquerade4 = *spec->masquerade;
+	network->masquerade4 = spec->masquerade->v4;
+	network->masquerade6 = spec->masquerade->v6;
 	return 0;
+}
+
+/* Subnet and gateway of one family: those asked for, or what fits. */
+static int settle_subnet4(const struct host *host, const struct network_spec *spec, struct network *network,
+			  struct error *err)
+{
+	struct nsbpf_addr gateway = spec->gateway.v4;
+	struct cidr subnet;
+
+	if (spec->subnet4)
+		subnet = *spec->subnet4;
+	if (spec->subnet4 ? subnet4_check(host, spec->name, &subnet, err)
+			  : subnet4_choose(host, spec->name, &subnet, err))
+		return -1;
+	if (addr_is_any(&gateway))
+		gateway = cidr_nth(&subnet, 1);
+	network->prefix4 = subnet.prefix - 96;
+	network->subnet4 = addr_to4(&subnet.addr);
+	network->mask4 = htonl(~0U << (32 - network->prefix4));
+	network->gateway4 = addr_to4(&gateway);
+	return subnet_check_gateway(&subnet, &gateway, err);
+}
+
+static int settle_subnet6(const struct host *host, const struct network_spec *spec, struct network *network,
+			  struct error *err)
+{
+	struct cidr subnet;
+
+	if (spec->subnet6)
+		subnet = *spec->subnet6;
+	if (spec->subnet6 ? subnet6_check(host, spec->name, &subnet, err)
+			  : subnet6_choose(host, spec->name, &subnet, err))
+		return -1;
+	network->prefix6 = subnet.prefix;
+	network->subnet6 = subnet.addr;
+	network->mask6 = cidr_mask(subnet.prefix);
+	network->gateway6 = addr_is_any(&spec->gateway.v6) ? cidr_nth(&subnet, 1) : spec->gateway.v6;
+	return subnet_check_gateway(&subnet, &network->gateway6, err);
 }
 
 int network_add(struct host *host, const struct network_spec *spec, struct error *err)
 {
 	struct network network, new = { 0 };
-	struct nsbpf_addr gateway;
-	struct cidr subnet;
 	int slot = network_find(host, spec->name, &network);
 
 	if (slot >= 0 && network.state == SLOT_READY) {
@@ -154,23 +272,11 @@ int network_add(struct host *host, const struct network_spec *spec, struct error
 	if (slot < 0)
 		return fail(err, EXIT_SYSTEM, "there is room for %d networks only", NSBPF_MAX_NETWORKS - 1);
 
-	if (spec->subnet) {
-		subnet = *spec->subnet;
-		if (subnet_check(host, spec->name, &subnet, err))
-			return -1;
-	} else if (subnet_choose(host, spec->name, &subnet, err)) {
-		return -1;
-	}
-	gateway = spec->gateway ? *spec->gateway : addr_from4(htonl(ntohl(addr_to4(&subnet.addr)) + 1));
-	if (subnet_check_gateway(&subnet, &gateway, err))
-		return -1;
-
 	strcpy(new.name, spec->name);
-	new.prefix4 = subnet.prefix - 96;
-	new.subnet4 = addr_to4(&subnet.addr);
-	new.mask4 = htonl(~0U << (32 - new.prefix4));
-	new.gateway4 = addr_to4(&gateway);
-	if (apply_options(host, &new, spec, err))
+	if (spec->routed)
+		new.flags = routed_flags(spec);
+	if (settle_subnet4(host, spec, &new, err) || settle_subnet6(host, spec, &new, err) ||
+	    apply_options(host, &new, spec, err))
 		return -1;
 	return make(host, slot, &new, err) ? -1 : 1;
 }
@@ -215,20 +321,15 @@ int network_delete(struct host *host, const char *name, struct error *err)
 {
 	struct network network, free_slot = { 0 };
 	struct endpoint member;
-	struct route route;
-	int slot = network_find(host, name, &network), ret;
+	int slot = network_find(host, name, &network);
 
 	if (slot < 0)
 		return 0;
 	if (endpoint_find_in_network(host, slot, &member) >= 0)
 		return fail(err, EXIT_CONFLICT, "network %s is in use by endpoint %s", name, member.name);
 	network.state = SLOT_INCOMPLETE;
-	if (write_network(host, slot, &network, err))
+	if (write_network(host, slot, &network, err) || delete_routes(host, &network, err))
 		return -1;
-	route = subnet_route(&network);
-	ret = route_delete(host->nl, &route);
-	if (ret && ret != -ESRCH)
-		return fail(err, EXIT_SYSTEM, "cannot delete the route of network %s: %s", name, strerror(-ret));
 	return write_network(host, slot, &free_slot, err) ? -1 : 1;
 }
 

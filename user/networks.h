@@ -12,17 +12,23 @@
 #define FILTERING_DEFAULT "address-and-port-dependent"
 #define FILTERING_FULL_CONE "endpoint-independent"
 
+#define MODE_NAT "nat"
+#define MODE_ROUTED "routed"
+
 /* Marks the networks' routes: `ip route show proto 78`. */
 #define ROUTE_PROTOCOL 78
 
 struct network_spec {
 	const char *name;
-	const struct cidr *subnet;           /* NULL: one that overlaps no route of the host */
-	const struct nsbpf_addr *gateway;    /* NULL: the subnet's first address */
-	const unsigned int *mtu;             /* NULL: not said; 0: the uplink's */
-	const bool *isolate;                 /* NULL: not said */
-	const bool *full_cone;               /* NULL: not said */
-	const struct nsbpf_addr *masquerade; /* NULL: not said; all zero: as the host's route has it */
+	const struct cidr *subnet4;         /* NULL: one that overlaps no route of the host */
+	const struct cidr *subnet6;         /* the same */
+	struct addr_pair gateway;           /* all zero: the subnet's first address */
+	const unsigned int *mtu;            /* NULL: not said; 0: the uplink's */
+	const bool *isolate;                /* NULL: not said */
+	const bool *full_cone;              /* NULL: not said */
+	const bool *routed;                 /* NULL: not said; the subnets that are given here are not masqueraded */
+	bool masquerade_off;                /* none is */
+	const struct addr_pair *masquerade; /* NULL: not said; all zero: as the host's route has it */
 };
 
 /* The slot, or -1. A network that is being made or removed is found, too. */
@@ -40,7 +46,10 @@ int network_delete(struct host *host, const char *name, struct error *err);
 /* The slot of a ready network of that name; `default` is made if need be. -1 with err. */
 int network_require(struct host *host, const char *name, struct network *network, struct error *err);
 
-struct cidr network_subnet(const struct network *network);
+struct cidr network_subnet4(const struct network *network);
+struct cidr network_subnet6(const struct network *network); /* all zero: it has no IPv6 */
+/* The route that keeps the host's packets to addresses that nobody has from leaving by the default route. */
+int network_add_route(struct host *host, const struct cidr *subnet); /* 0, also if it is there, or -errno */
 unsigned int network_mtu(const struct host *host, const struct network *network);
 
 #endif

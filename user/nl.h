@@ -18,6 +18,11 @@ int nl_open(struct nl **nl);
 /* The same in the namespace behind netns_fd; the caller's own namespace is unchanged on return, even on failure. */
 int nl_open_at(struct nl **nl, int netns_fd);
 void nl_close(struct nl *nl); /* NULL is fine */
+static inline void nl_cleanup(struct nl **nl)
+{
+	nl_close(*nl);
+}
+#define _cleanup_nl_ __attribute__((cleanup(nl_cleanup)))
 
 struct link {
 	unsigned int ifindex;
@@ -27,6 +32,7 @@ struct link {
 	unsigned int flags;   /* IFF_UP, IFF_LOOPBACK, IFF_POINTOPOINT ... */
 	unsigned short type;  /* ARPHRD_ETHER ... */
 	unsigned char mac[6]; /* zero where the device has no 6-byte address */
+	bool has_ipv6;        /* the kernel has it, and it is not switched off for the device */
 };
 
 struct veth {
@@ -41,9 +47,9 @@ struct veth {
 };
 
 /*
- * Makes the pair, down, the ns end directly in its namespace. Neither end gets an IPv6 link-local address by itself
- * (IFLA_INET6_ADDR_GEN_MODE none); the host end gets devconf forwarding=0 for IPv4 (IFLA_INET_CONF): the
- * stack shall forward nothing that comes from it. Takes several messages; undoes the pair if a later one fails.
+ * Makes the pair, down, the ns end directly in its namespace. The host end gets no IPv6 link-local address by itself
+ * (IFLA_INET6_ADDR_GEN_MODE none), and devconf forwarding=0 for IPv4 (IFLA_INET_CONF): the stack shall forward nothing
+ * that comes from it. Takes several messages; undoes the pair if a later one fails.
  */
 int link_add_veth(struct nl *nl, const struct veth *veth);
 int link_get(struct nl *nl, const char *name, struct link *link);           /* -ENODEV */

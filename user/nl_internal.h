@@ -23,11 +23,6 @@ typedef int nl_message_fn(const struct nlmsghdr *message, void *arg);
 
 /* A socket of another netlink protocol (NETLINK_SOCK_DIAG) in the caller's network namespace. */
 int nl_open_protocol(struct nl **nl, int protocol);
-static inline void nl_cleanup(struct nl **nl)
-{
-	nl_close(*nl);
-}
-#define _cleanup_nl_ __attribute__((cleanup(nl_cleanup)))
 
 /* Begins a request; returns its family header (struct ifinfomsg, ...) of `size` bytes, zeroed. */
 void *nl_request_start(union nl_request *request, unsigned short type, unsigned short flags, size_t size);

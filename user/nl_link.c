@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <string.h>
@@ -25,6 +26,25 @@ static struct ifinfomsg *link_request(union nl_request *request, unsigned short 
 	return info;
 }
 
+/* The kernel tells a device's IPv6 settings where it has IPv6. */
+static bool has_ipv6(const struct nlattr *spec)
+{
+	const struct nlattr *families[AF_INET6 + 1], *inet6[IFLA_INET6_CONF + 1];
+	__s32 off;
+
+	nl_attrs(mnl_attr_get_payload(spec), mnl_attr_get_payload_len(spec), families, AF_INET6);
+	if (!families[AF_INET6])
+		return false;
+	nl_attrs(mnl_attr_get_payload(families[AF_INET6]), mnl_attr_get_payload_len(families[AF_INET6]), inet6,
+		 IFLA_INET6_CONF);
+	if (!inet6[IFLA_INET6_CONF] ||
+	    mnl_attr_get_payload_len(inet6[IFLA_INET6_CONF]) < (DEVCONF_DISABLE_IPV6 + 1) * sizeof(off))
+		return false;
+	memcpy(&off, (const char *)mnl_attr_get_payload(inet6[IFLA_INET6_CONF]) + DEVCONF_DISABLE_IPV6 * sizeof(off),
+	       sizeof(off));
+	return !off;
+}
+
 static struct link link_parse(const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
@@ -40,6 +60,8 @@ static struct link link_parse(const struct nlmsghdr *message)
 		link.mtu = mnl_attr_get_u32(attrs[IFLA_MTU]);
 	if (attrs[IFLA_ADDRESS] && mnl_attr_get_payload_len(attrs[IFLA_ADDRESS]) == MAC_SIZE)
 		memcpy(link.mac, mnl_attr_get_payload(attrs[IFLA_ADDRESS]), MAC_SIZE);
+	if (attrs[IFLA_AF_SPEC])
+		link.has_ipv6 = has_ipv6(attrs[IFLA_AF_SPEC]);
 	return link;
 }
 
@@ -196,32 +218,20 @@ static int disable_link_local(struct nl *nl, unsigned int ifindex)
 
 int link_add_veth(struct nl *nl, const struct veth *veth)
 {
-	_cleanup_nl_ struct nl *ns = NULL;
-	struct link ns_end = { 0 };
 	int err;
 
 	if (!veth->ifindex || strlen(veth->name) >= IFNAMSIZ || strlen(veth->ns_name) >= IFNAMSIZ)
 		return -EINVAL;
 	if (veth->alias && strlen(veth->alias) >= sizeof(((struct link *)0)->alias))
 		return -EINVAL;
-	err = nl_open_at(&ns, veth->ns_fd);
-	if (!err)
-		err = create_pair(nl, veth);
+	err = create_pair(nl, veth);
 	if (err)
 		return err;
 
 	err = configure_host_end(nl, veth);
 	if (!err)
 		err = disable_link_local(nl, veth->ifindex);
-	if (!err)
-		err = link_get(ns, veth->ns_name, &ns_end);
-	if (!err)
-		err = disable_link_local(ns, ns_end.ifindex);
 	if (err)
-		goto undo;
-	return 0;
-
-undo:
-	link_delete(nl, veth->ifindex);
+		link_delete(nl, veth->ifindex);
 	return err;
 }

@@ -51,6 +51,19 @@ int report_done(bool changed)
 	return report_change(changed, NULL);
 }
 
+void report_aside(const char *fmt, ...)
+{
+	va_list args;
+
+	if (json_output)
+		return;
+	fputs("nsbpf: ", stderr);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputc('\n', stderr);
+}
+
 int report_json(json_t *json)
 {
 	int ret = !json || json_dumpf(json, stdout, isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT);

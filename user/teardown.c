@@ -65,6 +65,8 @@ static int sweep(struct taking_down *t)
 
 	if (!ret)
 		ret = route_each(t->host->nl, AF_INET, sweep_route, t);
+	if (!ret)
+		ret = route_each(t->host->nl, AF_INET6, sweep_route, t);
 	return ret ? fail(t->err, EXIT_SYSTEM, "cannot remove what is left: %s", strerror(-ret)) : 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <linux/if_addr.h>
 #include <linux/if_arp.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
@@ -75,17 +76,19 @@ static bool can_be_uplink(const struct link *link)
 struct refreshing {
 	struct host *host;
 	struct error *err;
-	__u32 default_uplink;
-	unsigned int metric; /* of its route */
+	struct best {
+		__u32 ifindex;
+		unsigned int metric; /* of its route */
+	} best4, best6;
 };
 
 /* The one with the best route of the main table. */
-static void consider_default(struct refreshing *r, const struct route *route)
+static void consider_default(struct best *best, const struct route *route)
 {
-	if (route->table != RT_TABLE_MAIN || (r->default_uplink && route->metric >= r->metric))
+	if (route->table != RT_TABLE_MAIN || (best->ifindex && route->metric >= best->metric))
 		return;
-	r->default_uplink = route->ifindex;
-	r->metric = route->metric;
+	best->ifindex = route->ifindex;
+	best->metric = route->metric;
 }
 
 static int attach_default_route(const struct route *route, void *arg)
@@ -102,7 +105,7 @@ static int attach_default_route(const struct route *route, void *arg)
 		if (attach(r->host, &link, &uplink, r->err))
 			return -1;
 	}
-	consider_default(r, route);
+	consider_default(addr_is4(&route->dst) ? &r->best4 : &r->best6, route);
 	return 0;
 }
 
@@ -121,18 +124,70 @@ static int refresh_uplink(__u32 ifindex, const struct uplink *uplink, void *arg)
 	return attach(r->host, &link, &copy, r->err);
 }
 
-/* A primary global address, for kernels whose FIB does not tell which one the host would use. */
-static int note_address(const struct link_addr *addr, void *arg)
-{
-	struct refreshing *r = arg;
-	struct uplink uplink;
+/* The addresses that masquerade takes where the kernel's FIB does not tell which one the host would use. */
+struct primaries {
+	struct primary {
+		__u32 ifindex;
+		struct addr_pair addrs;
+	} of[NSBPF_MAX_UPLINKS];
+	unsigned int count;
+};
 
-	if (!addr_is4(&addr->addr) || addr->scope != RT_SCOPE_UNIVERSE || addr->flags & IFA_F_SECONDARY ||
-	    bpf_map_lookup_elem(r->host->maps[MAP_UPLINKS], &addr->ifindex, &uplink) ||
-	    uplink.addr4 == addr_to4(&addr->addr))
+static int add_primary(__u32 ifindex, const struct uplink *uplink, void *arg)
+{
+	struct primaries *all = arg;
+
+	(void)uplink;
+	all->of[all->count++].ifindex = ifindex;
+	return 0;
+}
+
+/* Nobody outside answers to a unique local address: any other is better. */
+static bool is_ula(const struct nsbpf_addr *addr)
+{
+	return (addr->bytes[0] & 0xfe) == 0xfc;
+}
+
+static int consider_primary(const struct link_addr *addr, void *arg)
+{
+	const unsigned int unfit = addr_is4(&addr->addr) ? IFA_F_SECONDARY
+							 : IFA_F_TENTATIVE | IFA_F_DEPRECATED | IFA_F_TEMPORARY |
+								   IFA_F_DADFAILED;
+	struct primaries *all = arg;
+	struct primary *of = all->of;
+
+	while (of < all->of + all->count && of->ifindex != addr->ifindex)
+		of++;
+	if (of == all->of + all->count || addr->scope != RT_SCOPE_UNIVERSE || addr->flags & unfit)
 		return 0;
-	uplink.addr4 = addr_to4(&addr->addr);
-	return write_uplink(r->host, addr->ifindex, &uplink, r->err);
+	if (addr_is4(&addr->addr))
+		of->addrs.v4 = addr->addr;
+	else if (addr_is_any(&of->addrs.v6) || (is_ula(&of->addrs.v6) && !is_ula(&addr->addr)))
+		of->addrs.v6 = addr->addr;
+	return 0;
+}
+
+static int note_addresses(struct host *host, struct error *err)
+{
+	struct primaries all = { 0 };
+	struct uplink uplink;
+	int ret;
+
+	uplink_each(host, add_primary, &all);
+	ret = addr_each(host->nl, consider_primary, &all);
+	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot list addresses: %s", strerror(-ret));
+	for (struct primary *of = all.of; of < all.of + all.count; of++) {
+		if (bpf_map_lookup_elem(host->maps[MAP_UPLINKS], &of->ifindex, &uplink))
+			continue;
+		if (uplink.addr4 == addr_to4(&of->addrs.v4) && addr_equal(&uplink.addr6, &of->addrs.v6))
+			continue;
+		uplink.addr4 = addr_to4(&of->addrs.v4);
+		uplink.addr6 = of->addrs.v6;
+		if (write_uplink(host, of->ifindex, &uplink, err))
+			return -1;
+	}
+	return 0;
 }
 
 int uplinks_refresh(struct host *host, struct error *err)
@@ -146,21 +201,20 @@ int uplinks_refresh(struct host *host, struct error *err)
 		return -1;
 	ret = route_each(host->nl, AF_INET, attach_default_route, &r);
 	if (!ret)
-		ret = addr_each(host->nl, note_address, &r);
+		ret = route_each(host->nl, AF_INET6, attach_default_route, &r);
 	if (ret && ret != -1)
-		return fail(err, EXIT_SYSTEM, "cannot list routes and addresses: %s", strerror(-ret));
-	if (ret)
+		return fail(err, EXIT_SYSTEM, "cannot list routes: %s", strerror(-ret));
+	if (ret || note_addresses(host, err))
 		return -1;
-	host->settings->default_uplink = r.default_uplink;
+	host->settings->default_uplink = r.best4.ifindex;
+	host->settings->default_uplink6 = r.best6.ifindex;
 	return 0;
 }
 
 int uplink_add(struct host *host, const char *name, struct error *err)
 {
-	struct refreshing r = { .host = host, .err = err };
 	struct uplink uplink = { 0 };
 	struct link link;
-	int ret;
 
 	if (strlen(name) >= IFNAMSIZ || link_get(host->nl, name, &link))
 		return fail(err, EXIT_MISSING, "no device %s on this host", name);
@@ -170,12 +224,7 @@ int uplink_add(struct host *host, const char *name, struct error *err)
 	if (!bpf_map_lookup_elem(host->maps[MAP_UPLINKS], &link.ifindex, &uplink) && uplink.flags & UPLINK_NAMED)
 		return 0;
 	uplink.flags |= UPLINK_NAMED;
-	if (attach(host, &link, &uplink, err))
-		return -1;
-	ret = addr_each(host->nl, note_address, &r);
-	if (ret && ret != -1)
-		return fail(err, EXIT_SYSTEM, "cannot list addresses: %s", strerror(-ret));
-	return ret ? -1 : 1;
+	return attach(host, &link, &uplink, err) || note_addresses(host, err) ? -1 : 1;
 }
 
 struct by_name {

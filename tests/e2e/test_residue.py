@@ -59,7 +59,7 @@ def test_pitfall_cni_810_752_down_after_everything(host):
 
 
 # Lent for bpf_fib_lookup(), see user/forwarding.c.
-LENT = re.compile(r"net\.ipv4\.(conf\.lo\.forwarding|ip_forward_use_pmtu) = ")
+LENT = re.compile(r"net\.(ipv[46]\.conf\.lo\.forwarding|ipv4\.ip_forward_use_pmtu) = ")
 
 
 def test_forwarding_and_sysctls_stay_as_they_are(host):

@@ -102,7 +102,7 @@ static void adds_veth(void **state)
 	assert_false(link.flags & IFF_UP);
 	enter(peer);
 	assert_int_equal(sysctl_get("/proc/sys/net/ipv4/conf/nlpeer0/forwarding"), 0);
-	assert_int_equal(sysctl_get("/proc/sys/net/ipv6/conf/nlpeer0/addr_gen_mode"), 1);
+	assert_int_equal(sysctl_get("/proc/sys/net/ipv6/conf/nlpeer0/addr_gen_mode"), 0);
 	enter(host);
 
 	assert_int_equal(link_delete(nl, HOST_IFINDEX), 0);
