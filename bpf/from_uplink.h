@@ -96,6 +96,13 @@ __noinline int from_uplink_new(struct __sk_buff *skb, struct packet *p)
 	return binding_find(skb, p, &b) ? to_bound(p, &b) : VERDICT_PASS;
 }
 
+static __always_inline bool networks_are_routed(void)
+{
+	struct settings *s = settings_get();
+
+	return s && s->flags & SETTING_ROUTED;
+}
+
 /*
  * To an endpoint's own address: plain forwarding, of whatever protocol, if its network is routed. Not static for the
  * reason in from_endpoint_new().
@@ -189,7 +196,6 @@ static __always_inline enum verdict from_uplink_ip(struct __sk_buff *skb, struct
 
 static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, struct packet *p)
 {
-	struct settings *s = settings_get();
 	enum verdict v;
 
 	if (skb->vlan_present || skb->pkt_type != PACKET_HOST)
@@ -197,13 +203,13 @@ static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, st
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		v = parse_ipv4(skb, p);
 	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		v = parse_ipv6(skb, p);
+		v = parse_ipv6(skb, p) == VERDICT_CONTINUE && !stays_on_link(p) ? VERDICT_CONTINUE : VERDICT_PASS;
 	else
-		return VERDICT_PASS;
-	if (v != VERDICT_CONTINUE || (p->ipv6 && stays_on_link(p)))
+		v = VERDICT_PASS;
+	if (v != VERDICT_CONTINUE)
 		return VERDICT_PASS;
 	v = from_uplink_ip(skb, p);
-	return v == VERDICT_PASS && s && s->flags & SETTING_ROUTED ? to_routed(skb, p) : v;
+	return v == VERDICT_PASS && networks_are_routed() ? to_routed(skb, p) : v;
 }
 
 SEC("tc")
