@@ -2,7 +2,7 @@
 """The host's own sockets reach exposed ports by loopback addresses and by its own; those of others are let alone."""
 import pytest
 from exposing import PROTOS, add_addresses, answers, echoes, other_family
-from families import Family4
+from families import Family4, Family6
 from wire import echo, question
 
 pytestmark = pytest.mark.attach
@@ -28,6 +28,8 @@ class TestReached:
                     assert (seen["local"], seen["local_port"]) == (a.address_of(family), 80)
                     assert seen["peer"] == a.gateway_of(family)  # no loopback address: that is the endpoint's own, too
 
+    @pytest.mark.parametrize("family", [Family4, pytest.param(Family6, marks=pytest.mark.xfail(
+        strict=True, reason="IPv6 routes packets from ::1"))], ids=["ip4", "ip6"])
     def test_bound_to_loopback(self, host, a, family):
         """Told at once that this can't be: from 127.0.0.1 no packet may leave for an endpoint, nor come back to it."""
         host.nsbpf("expose", a.name, "5000/both")
@@ -71,6 +73,14 @@ class TestReached:
         with echoes(a, 5000, family.any):
             for seen in answers(host, later, 5000):
                 assert seen["local"] == a.address_of(family)
+
+    @pytest.mark.xfail(strict=True, reason="the hooks know link-local addresses, too")
+    @pytest.mark.parametrize("family", [Family6], ids=["ip6"])
+    def test_a_link_local_address_is_the_hosts(self, host, a, family):
+        host.nsbpf("expose", a.name, "5000/tcp")
+        with a.tcp_echo(5000, "::"):
+            assert question(host, "tcp", "::1", 5000)["local"] == a.address6
+            assert host.tcp("fe80::1%up0", 5000)["error"] == "ECONNREFUSED"
 
     def test_other_places_are_let_alone(self, host, a, family):
         host.nsbpf("expose", a.name, "5000/both")
