@@ -138,11 +138,13 @@ __noinline int to_routed(struct __sk_buff *skb, struct packet *p)
 	return v == VERDICT_CONTINUE ? forward_to_endpoint(skb, p, *slot) : v;
 }
 
-/* Link-local traffic, and what of others can't be answered, is the host's. */
+/* IPv6 between link-local addresses, to a group (whatever MAC it has been sent to), or from where no answer can go. */
 static __always_inline bool stays_on_link(const struct packet *p)
 {
-	return addr_is_link_local(&p->tuple.saddr) || addr_is_link_local(&p->tuple.daddr) ||
-	       addr_is_any(&p->tuple.saddr) || addr_is_multicast(&p->tuple.saddr);
+	const struct nsbpf_addr *source = &p->tuple.saddr, *destination = &p->tuple.daddr;
+
+	return addr_is_link_local(source) || addr_is_link_local(destination) || addr_is_multicast(source) ||
+	       addr_is_multicast(destination) || addr_is_any(source);
 }
 
 /* VERDICT_CONTINUE: its datagram is an endpoint's. One whose first fragment is still to come may be the host's own, or
