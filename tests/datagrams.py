@@ -18,9 +18,11 @@ def upper(packet):
 
 def protocol(packet):
     """Its number."""
-    if IPv6 not in packet:
+    if not isinstance(packet, IPv6):
         return packet.proto
-    return upper(packet).underlayer.nh
+    while isinstance(packet.payload, _IPv6ExtHdr):
+        packet = packet.payload
+    return packet.nh
 
 
 def piece(packet):

@@ -15,22 +15,33 @@ class Family4:
     number, name = 4, "ip4"
     host, outside, far = HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR
     second, third = "198.51.100.9", "172.21.0.1"  # for whoever adds them: more addresses of the host
+    lan_host, lan_machine = "172.20.0.1", "172.20.0.2"  # for a LAN of the host's that is no uplink
+    router, beyond = "192.0.2.1", "192.0.2.2"  # for one more hop behind the outside machine
+    nobody = "203.0.113.250"  # for a blackhole of the outside machine
     servers = (OUTSIDE_FAR, "203.0.113.3", "192.0.2.77")  # of the outside machine, once more_servers() was there
     via = OUTSIDE_ADDRESS  # the host's default route
+    other_host, other_via = "198.18.0.1", "198.18.0.2"  # for another link to the outside machine
     any, loopback = "0.0.0.0", "127.0.0.1"
     length, link_length = 32, 24
-    header_size = 20
+    header_size, fragment_header_size = 20, 20
+    fragment_size, largest_datagram = 1480, 65507  # by an MTU of 1500; of UDP
     subnets = ("10.90.0.0/24", "10.91.0.0/24", "10.92.0.0/24")  # to add networks with
     subnet_option = "--subnet"
 
-    IP, ethertype = IP, 0x0800
-    icmp, conf = 1, "net.ipv4"
+    IP, ethertype, protocol = IP, 0x0800, "proto"
+    icmp, conf, icmp_ratelimit = 1, "net.ipv4", "net.ipv4.icmp_ratelimit"
+    ignore_echo = "net.ipv4.icmp_echo_ignore_all"
     NO_ROUTE, UNREACHABLE, PORT_UNREACHABLE, PROHIBITED = (3, 0), (3, 1), (3, 3), (3, 13)
     TOO_BIG, TIME_EXCEEDED = (3, 4), (11, 0)
+    prohibited_error = "EHOSTUNREACH"  # of a socket that meets it
 
     @staticmethod
     def ip(src, dst, hops=64, **fields):
         return IP(src=src, dst=dst, ttl=hops, **fields)
+
+    @staticmethod
+    def ends(packet):
+        return packet[IP].src, packet[IP].dst
 
     @staticmethod
     def hops(packet):
@@ -68,7 +79,7 @@ class Family4:
         return packet[ICMP]
 
     @staticmethod
-    def fragments(packet, ident, size=1480):
+    def fragments(packet, ident, size=fragment_size):
         """A frame cut into pieces with so much of its payload each."""
         packet = packet.copy()
         packet[IP].id = ident
@@ -89,23 +100,34 @@ class Family6:
     number, name = 6, "ip6"
     host, outside, far = HOST_ADDRESS6, OUTSIDE_ADDRESS6, OUTSIDE_FAR6
     second, third = "2001:db8:1::9", "2001:db8:21::1"
+    lan_host, lan_machine = "2001:db8:20::1", "2001:db8:20::2"
+    router, beyond = "2001:db8:b::1", "2001:db8:b::2"
+    nobody = "2001:db8:cafe::250"
     servers = (OUTSIDE_FAR6, "2001:db8:cafe::3", "2001:db8:77::77")
     via = OUTSIDE_LINK_LOCAL
+    other_host, other_via = "2001:db8:18::1", "2001:db8:18::2"
     any, loopback = "::", "::1"
     length, link_length = 128, 64
-    header_size = 40
+    header_size, fragment_header_size = 40, 48
+    fragment_size, largest_datagram = 1448, 65527
     subnets = ("2001:db8:90::/64", "2001:db8:91::/64", "2001:db8:92::/64")
     subnet_option = "--subnet6"
 
-    IP, ethertype = IPv6, 0x86dd
-    icmp, conf = 58, "net.ipv6"
+    IP, ethertype, protocol = IPv6, 0x86dd, "nh"
+    icmp, conf, icmp_ratelimit = 58, "net.ipv6", "net.ipv6.icmp.ratelimit"
+    ignore_echo = "net.ipv6.icmp.echo_ignore_all"
     NO_ROUTE, PROHIBITED, UNREACHABLE, PORT_UNREACHABLE = (1, 0), (1, 1), (1, 3), (1, 4)
     TOO_BIG, TIME_EXCEEDED = (2, 0), (3, 0)
+    prohibited_error = "EACCES"
     ERRORS = (ICMPv6DestUnreach, ICMPv6PacketTooBig, ICMPv6TimeExceeded, ICMPv6ParamProblem)
 
     @staticmethod
     def ip(src, dst, hops=64, **fields):
         return IPv6(src=src, dst=dst, hlim=hops, **fields)
+
+    @staticmethod
+    def ends(packet):
+        return packet[IPv6].src, packet[IPv6].dst
 
     @staticmethod
     def hops(packet):
@@ -142,7 +164,7 @@ class Family6:
         return next((packet[layer] for layer in Family6.ERRORS if layer in packet), None)
 
     @staticmethod
-    def fragments(packet, ident, size=1448):
+    def fragments(packet, ident, size=fragment_size):
         whole = Ether(bytes(packet))
         header = whole.copy()
         header[IPv6].remove_payload()

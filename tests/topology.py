@@ -94,6 +94,10 @@ class Netns:
             return self.run("cat", path).stdout.strip()
         return self.run("sh", "-c", 'printf %s "$1" > "$2"', "sh", value, path).stdout
 
+    def add_address(self, address, device):
+        """ADDRESS/LENGTH, usable at once."""
+        self.ip("address", "add", address, "dev", device, *(["nodad"] if ":" in address else []))
+
     def link(self, device):
         return self.ip_json("-d", "link", "show", "dev", device)[0]
 
@@ -168,11 +172,10 @@ class Host(Netns):
             self.outside = self.machine("o")
             self.connect(self, "up0", self.outside, "wan0")
             self.ip_batch(f"address add {HOST_ADDRESS}/24 dev up0", f"route add default via {OUTSIDE_ADDRESS}",
-                          f"address add {HOST_ADDRESS6}/64 dev up0 nodad", "address add fe80::1/64 dev up0 nodad",
+                          f"address add {HOST_ADDRESS6}/64 dev up0 nodad",
                           f"route add default via {OUTSIDE_LINK_LOCAL} dev up0")
             self.outside.ip_batch(f"address add {OUTSIDE_ADDRESS}/24 dev wan0", f"address add {OUTSIDE_FAR}/32 dev lo",
                                   f"address add {OUTSIDE_ADDRESS6}/64 dev wan0 nodad",
-                                  f"address add {OUTSIDE_LINK_LOCAL}/64 dev wan0 nodad",
                                   f"address add {OUTSIDE_FAR6}/128 dev lo")
             self.cookie = json.loads(self.run(PYTHON, AGENTS, "cookie").stdout)["cookie"]
         except BaseException:
@@ -196,10 +199,11 @@ class Host(Netns):
 
     @staticmethod
     def connect(a, device_a, b, device_b):
-        """A veth pair between two namespaces, up, without the IPv6 chatter of fresh devices."""
+        """A veth pair between two namespaces, up: fe80::1 and fe80::2, without the IPv6 chatter of fresh devices."""
         a.ip("link", "add", device_a, "type", "veth", "peer", "name", device_b, "netns", b.netns)
-        for netns, device in ((a, device_a), (b, device_b)):
-            netns.ip_batch(f"link set {device} addrgenmode none", f"link set {device} up")
+        for netns, device, address in ((a, device_a, "fe80::1"), (b, device_b, OUTSIDE_LINK_LOCAL)):
+            netns.ip_batch(f"link set {device} addrgenmode none", f"link set {device} up",
+                           f"address add {address}/64 dev {device} nodad")
 
     # nsbpf
     def nsbpf_command(self, *arguments, via="nsenter"):

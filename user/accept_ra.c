@@ -3,7 +3,6 @@
 #include "accept_ra.h"
 
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -47,11 +46,11 @@ static int hold(const struct link *link, void *arg)
 
 int accept_ra_hold(struct host *host)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
-	_cleanup_close_ int record = -1;
+	_cleanup_close_ int record = bpf_map_create(BPF_MAP_TYPE_HASH, RECORD, sizeof(__u32), sizeof(__u8), MAX_DEVICES,
+						    &(struct bpf_map_create_opts){ .sz = sizeof(struct bpf_map_create_opts),
+										   .map_flags = BPF_F_NO_PREALLOC });
 	char pin[PATH_MAX];
 
-	record = bpf_map_create(BPF_MAP_TYPE_HASH, RECORD, sizeof(__u32), sizeof(__u8), MAX_DEVICES, &opts);
 	if (record < 0)
 		return -errno;
 	host_path(host, "maps", RECORD, pin);

@@ -4,9 +4,8 @@ import json
 import os
 
 import pytest
-from scapy.layers.inet import IP, UDP
+from scapy.layers.inet import UDP
 from scapy.layers.l2 import Ether
-from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR
 from wire import GATEWAY_MAC, bulk, datagrams, mirror
 
 pytestmark = pytest.mark.attach
@@ -50,41 +49,41 @@ def places(host, a):
 
 
 @pytest.mark.parametrize("offload", OFFLOADS)
-def test_pitfall_veth_offload_bulk_tcp(host, a, offload):
+def test_pitfall_veth_offload_bulk_tcp(host, a, offload, family):
     for place, features in OFFLOADS[offload].items():
         switch(*places(host, a)[place], features, "off")
     host.nsbpf("expose", a.name, "5000")
-    bulk(a, host.outside, OUTSIDE_FAR)
-    bulk(host.outside, a, HOST_ADDRESS, port=5000)
+    bulk(a, host.outside, family.far)
+    bulk(host.outside, a, family.host, port=5000)
 
 
 @pytest.mark.parametrize("offload", ["as they are", "all off", "endpoint: no checksum", "endpoint: no tso, no gso"])
-def test_bulk_tcp_inside(host, a, b, offload):
+def test_bulk_tcp_inside(host, a, b, offload, family):
     for netns in (a, b):
         for place, features in OFFLOADS[offload].items():
             switch(*places(host, netns)[place], features, "off")
     host.nsbpf("expose", b.name, "5000")
-    bulk(a, b, b.address)
-    bulk(a, host, HOST_ADDRESS)
-    bulk(host, a, a.address)
-    bulk(a, b, HOST_ADDRESS, port=5000)
-    bulk(b, b, HOST_ADDRESS, port=5000)
-    bulk(host, b, "127.0.0.1", port=5000)
+    bulk(a, b, b.address_of(family))
+    bulk(a, host, family.host)
+    bulk(host, a, a.address_of(family))
+    bulk(a, b, family.host, port=5000)
+    bulk(b, b, family.host, port=5000)
+    bulk(host, b, family.loopback, port=5000)
 
 
-def test_bulk_tcp_with_gro_on_the_veths(host, a):
+def test_bulk_tcp_with_gro_on_the_veths(host, a, family):
     """Off by default on a veth; on, packets of several segments come in by the uplink as from a real NIC."""
     for netns, device in places(host, a).values():
         switch(netns, device, "gro", "on")
     host.nsbpf("expose", a.name, "5000")
     switch(host.outside, "wan0", "tso", "off")
     switch(a, "eth0", "tso", "off")
-    bulk(a, host.outside, OUTSIDE_FAR)
-    bulk(host.outside, a, HOST_ADDRESS, port=5000)
+    bulk(a, host.outside, family.far)
+    bulk(host.outside, a, family.host, port=5000)
 
 
 @pytest.mark.skipif(os.cpu_count() < 2, reason="a veth has as many queues as there are CPUs")
-def test_pitfall_cilium_18311_transmit_queue_of_the_uplink(host, a):
+def test_pitfall_cilium_18311_transmit_queue_of_the_uplink(host, a, family):
     """The flow chooses it. If the queue did that the endpoint sent by, one of the uplink's would do all the work."""
     for netns, device in ((a, "eth0"), (host, "up0")):
         netns.run("ethtool", "-L", device, "tx", 2)
@@ -92,7 +91,7 @@ def test_pitfall_cilium_18311_transmit_queue_of_the_uplink(host, a):
     for queue, cpus in ((0, 0), (1, (1 << min(os.cpu_count(), 32)) - 1)):  # all of the endpoint's by its second one
         a.run("sh", "-ec", f"echo {cpus:x} > /sys/class/net/eth0/queues/tx-{queue}/xps_cpus", via="exec")
     # From no socket with a connection: that would remember its queue.
-    header = Ether(src=a.info["mac"], dst=GATEWAY_MAC) / IP(src=a.address, dst=OUTSIDE_FAR)
+    header = Ether(src=a.info["mac"], dst=GATEWAY_MAC) / family.ip(a.address_of(family), family.far)
     with host.outside.capture("wan0") as wan:
         a.send("eth0", *[header / UDP(sport=port, dport=9) for port in range(2000, 2064)])
         wan.expect(lambda p: UDP in p and p[UDP].dport == 9, count=64)
@@ -101,70 +100,72 @@ def test_pitfall_cilium_18311_transmit_queue_of_the_uplink(host, a):
     assert sum(sent) >= 64 and min(sent) >= 8, sent
 
 
-# Around one, two and three fragments, and the largest there is.
-SIZES = (1, 1471, 1472, 1473, 2952, 2953, 4096, 30000, 60000, 65507)
+def sizes(family):
+    """Around one and two fragments, and the largest there is."""
+    one, two = 1500 - family.header_size - 8, 2 * family.fragment_size - 8
+    return one - 1, one, one + 1, two, two + 1, 1, 4096, 30000, 60000, family.largest_datagram
 
 
 @pytest.mark.parametrize("offload", ["as they are", "all off"])
-def test_large_datagrams(host, a, b, offload):
+def test_large_datagrams(host, a, b, offload, family):
     for place, features in OFFLOADS[offload].items():
         switch(*places(host, a)[place], features, "off")
     host.nsbpf("expose", a.name, "5000/udp")
-    with mirror(host.outside, "udp") as server:
-        datagrams(a, OUTSIDE_FAR, server.port, *SIZES)
-    with mirror(a, "udp", 5000) as server:
-        datagrams(host.outside, HOST_ADDRESS, 5000, *SIZES)
-        datagrams(b, HOST_ADDRESS, 5000, *SIZES)
-        datagrams(a, HOST_ADDRESS, 5000, *SIZES)
-        datagrams(b, a.address, 5000, *SIZES)
-        datagrams(host, a.address, 5000, *SIZES)
-        datagrams(host, "127.0.0.1", 5000, *SIZES)
+    with mirror(host.outside, "udp", address=family.any) as server:
+        datagrams(a, family.far, server.port, *sizes(family))
+    with mirror(a, "udp", 5000, family.any):
+        for client, address in ((host.outside, family.host), (b, family.host), (a, family.host),
+                                (b, a.address_of(family)), (host, a.address_of(family)), (host, family.loopback)):
+            datagrams(client, address, 5000, *sizes(family))
 
 
-def test_large_datagrams_are_fragments_on_the_wire(host, a):
-    """So the test above shows what it says: 60000 bytes are 41 packets, all of the host's."""
+def test_large_datagrams_are_fragments_on_the_wire(host, a, family):
+    """So the test above shows what it says: 60000 bytes are 41 packets or more, all of the host's."""
+    count = -(-60008 // family.fragment_size)
     wan = host.outside.capture("wan0")
-    with mirror(host.outside, "udp") as server:
-        datagrams(a, OUTSIDE_FAR, server.port, 60000)
-    sent = wan.expect(lambda p: IP in p and p[IP].dst == OUTSIDE_FAR, count=41)
-    assert {packet[IP].src for packet in sent} == {HOST_ADDRESS}
-    assert sorted(packet[IP].frag for packet in sent) == [185 * number for number in range(41)]
+    with mirror(host.outside, "udp", address=family.any) as server:
+        datagrams(a, family.far, server.port, 60000)
+    sent = wan.expect(lambda p: family.IP in p and p[family.IP].dst == family.far, count=count)
+    assert {packet[family.IP].src for packet in sent} == {family.host}
+    assert sorted(map(family.offset, sent)) == [family.fragment_size * number for number in range(count)]
     assert [packet for packet in sent if UDP in packet]
 
 
 @pytest.mark.parametrize("mtu", [1280, 1400, 9000])
-def test_pitfall_moby_22297_20178_mtu_of_the_uplink(host, mtu):
+def test_pitfall_moby_22297_20178_mtu_of_the_uplink(host, mtu, family):
     host.ip("link", "set", "up0", "mtu", str(mtu))
     host.outside.ip("link", "set", "wan0", "mtu", str(mtu))
     a = host.add("a")
     assert a.info["mtu"] == a.link("eth0")["mtu"] == host.link(a.device)["mtu"] == mtu
-    for target in (OUTSIDE_FAR, HOST_ADDRESS):
-        assert a.run("ping", "-n", "-c1", "-W2", "-Mdo", "-s", str(mtu - 28), target).returncode == 0
-        assert a.run("ping", "-n", "-c1", "-W1", "-Mdo", "-s", str(mtu - 27), target, check=False).returncode
+    headers = family.header_size + 8
+    for target in (family.far, family.host):
+        assert a.run("ping", "-n", "-c1", "-W2", "-Mdo", "-s", mtu - headers, target).returncode == 0
+        assert a.run("ping", "-n", "-c1", "-W1", "-Mdo", "-s", mtu - headers + 1, target,
+                     check=False).returncode
     host.nsbpf("expose", a.name, "5000/both")
-    bulk(a, host.outside, OUTSIDE_FAR, MEBIBYTE)
-    bulk(host.outside, a, HOST_ADDRESS, MEBIBYTE, port=5000)
-    with mirror(a, "udp", 5000):
-        datagrams(host.outside, HOST_ADDRESS, 5000, *SIZES)
-    with mirror(host.outside, "udp") as server:
-        datagrams(a, OUTSIDE_ADDRESS, server.port, *SIZES)
+    bulk(a, host.outside, family.far, MEBIBYTE)
+    bulk(host.outside, a, family.host, MEBIBYTE, port=5000)
+    with mirror(a, "udp", 5000, family.any):
+        datagrams(host.outside, family.host, 5000, *sizes(family))
+    with mirror(host.outside, "udp", address=family.any) as server:
+        datagrams(a, family.outside, server.port, *sizes(family))
 
 
 @pytest.mark.parametrize("mtu", [1280, 9000])
-def test_mtu_of_the_endpoint_is_another(host, mtu):
+def test_mtu_of_the_endpoint_is_another(host, mtu, family):
     """Smaller or larger than the uplink's: TCP's own segment sizes see to it, both ways."""
     a = host.add("a", "--mtu", mtu)
     assert a.link("eth0")["mtu"] == mtu
     host.nsbpf("expose", a.name, "5000")
-    bulk(a, host.outside, OUTSIDE_FAR, MEBIBYTE)
-    bulk(host.outside, a, HOST_ADDRESS, MEBIBYTE, port=5000)
+    bulk(a, host.outside, family.far, MEBIBYTE)
+    bulk(host.outside, a, family.host, MEBIBYTE, port=5000)
 
 
-def test_larger_than_the_uplinks_mtu(host):
+def test_larger_than_the_uplinks_mtu(host, family):
     a = host.add("a", "--mtu", "9000")
     wan, before = host.outside.capture("wan0"), host.json()["drops"]["too-big"]
-    assert a.run("ping", "-n", "-c3", "-i0.2", "-W1", "-Mdo", "-s", "2000", OUTSIDE_FAR, check=False).returncode
+    assert a.run("ping", "-n", "-c3", "-i0.2", "-W1", "-Mdo", "-s", "2000", family.far, check=False).returncode
     # One or the other may be lost before it gets here: the kernel's backlog is shared with all that runs beside.
     assert before < host.json()["drops"]["too-big"] <= before + 3
-    assert a.run("ping", "-n", "-c1", "-W2", "-Mdo", "-s", "1472", OUTSIDE_FAR).returncode == 0
-    assert {len(p.frame) for p in wan.expect(lambda p: IP in p and p[IP].src == HOST_ADDRESS)} == {1514}
+    assert a.run("ping", "-n", "-c1", "-W2", "-Mdo", "-s", 1500 - family.header_size - 8, family.far).returncode == 0
+    assert {len(p.frame) for p in wan.expect(family.is_request)} == {1514}

@@ -4,7 +4,6 @@ import json
 import os
 
 import datagrams as ip_datagrams
-from families import Family4
 from processes import Agent
 
 GATEWAY_MAC = "02:6e:73:62:70:66"
@@ -78,7 +77,7 @@ def echo(netns, proto, port=0, address="0.0.0.0"):
     return (netns.tcp_echo if proto == "tcp" else netns.udp_echo)(port, address)
 
 
-def check_every_path(host, a, b, family=Family4):
+def check_every_path(host, a, b, family):
     """ns→ns, ns→host, host→ns, ns→outside, by TCP, UDP and ping, and whom the server saw."""
     gateway, a_address, b_address = a.gateway_of(family), a.address_of(family), b.address_of(family)
     for proto in ("tcp", "udp"):
