@@ -17,7 +17,7 @@ BPF_CFLAGS := -O2 -g -mcpu=v3 -target bpf $(WARNINGS) -Iinclude -Ivmlinux -MMD -
 
 USER_SOURCES := $(wildcard user/*.c)
 # What needs neither the skeleton nor a command: the unit tests link with it.
-LIBRARY := addr error host_ports mounts netns nl nl_addr nl_filter nl_link nl_route nl_sockets port_spec resolv
+LIBRARY := addr error host_ports mounts netns nl nl_addr nl_filter nl_link nl_route nl_sockets port_spec resolv sha1 ula
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 BENCH_TOOLS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
 

@@ -35,11 +35,9 @@ static __always_inline bool in_subnet6(const struct network *net, const struct n
 }
 
 /* Only the network's own endpoints are reached by their address alone; the gateway is the host's. */
-static __always_inline bool is_neighbour(const struct network *net, const struct packet *p)
+static __always_inline bool is_neighbour(bool ipv6, const struct network *net, const struct nsbpf_addr *addr)
 {
-	const struct nsbpf_addr *addr = &p->tuple.daddr;
-
-	if (p->ipv6)
+	if (ipv6)
 		return in_subnet6(net, addr) && !addr_equal(addr, &net->gateway6);
 	return in_subnet4(net, addr_get4(addr)) && addr_get4(addr) != net->gateway4;
 }

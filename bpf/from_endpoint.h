@@ -11,7 +11,8 @@ static __always_inline bool is_link_scope(const struct packet *p, const struct e
 }
 
 /* Is the sender telling the truth, and is it for one receiver only? */
-static __always_inline enum verdict source_validate(struct __sk_buff *skb, struct packet *p, const struct endpoint *ep)
+static __always_inline enum verdict source_validate(bool ipv6, struct __sk_buff *skb, struct packet *p,
+						    const struct endpoint *ep)
 {
 	struct ethhdr *eth = packet_data(skb);
 	bool to_group;
@@ -21,7 +22,7 @@ static __always_inline enum verdict source_validate(struct __sk_buff *skb, struc
 	if (!mac_equal(eth->h_source, ep->mac))
 		return drop(p, DROP_SPOOFED_MAC);
 	to_group = eth->h_dest[0] & 1;
-	if (p->ipv6) {
+	if (ipv6) {
 		enum verdict v = is_link_scope(p, ep) ? link_scope(skb, p) : VERDICT_CONTINUE;
 
 		if (v != VERDICT_CONTINUE)
@@ -256,6 +257,20 @@ static __always_inline enum verdict from_endpoint_icmp(struct __sk_buff *skb, st
 	return v == VERDICT_PASS ? from_endpoint_new(skb, p, network) : v;
 }
 
+/* VERDICT_CONTINUE: it is to leave its network. `ipv6` is a constant: the two families part here and meet again. */
+static __always_inline enum verdict from_endpoint_begin(bool ipv6, struct __sk_buff *skb, struct packet *p,
+							const struct endpoint *ep, const struct network *net)
+{
+	enum verdict v = ipv6 ? parse_ipv6(skb, p) : parse_ipv4(skb, p);
+
+	if (v == VERDICT_CONTINUE)
+		v = source_validate(ipv6, skb, p, ep);
+	if (v != VERDICT_CONTINUE)
+		return v;
+	count_sent(skb, p->endpoint);
+	return is_neighbour(ipv6, net, &p->tuple.daddr) ? to_neighbour(skb, p) : VERDICT_CONTINUE;
+}
+
 static __always_inline enum verdict from_endpoint_ip(struct __sk_buff *skb, struct packet *p, const struct endpoint *ep)
 {
 	struct network *net = network_get(ep->network);
@@ -263,19 +278,14 @@ static __always_inline enum verdict from_endpoint_ip(struct __sk_buff *skb, stru
 	__u32 now = clock_now();
 	enum verdict v;
 
-	v = skb->protocol == bpf_htons(ETH_P_IP) ? parse_ipv4(skb, p) : parse_ipv6(skb, p);
+	if (!net)
+		return drop(p, DROP_NO_ENDPOINT);
+	v = skb->protocol == bpf_htons(ETH_P_IP) ? from_endpoint_begin(false, skb, p, ep, net)
+						 : from_endpoint_begin(true, skb, p, ep, net);
 	asm volatile(""
 		     : "+r"(skb)); /* skb->data is loaded anew: what came by two ways is no pointer to the verifier */
 	if (v != VERDICT_CONTINUE)
 		return v;
-	v = source_validate(skb, p, ep);
-	if (v != VERDICT_CONTINUE)
-		return v;
-	count_sent(skb, p->endpoint);
-	if (!net)
-		return drop(p, DROP_NO_ENDPOINT);
-	if (is_neighbour(net, p))
-		return to_neighbour(skb, p);
 	if (p->kind == L4_ICMP_OTHER)
 		return from_endpoint_icmp(skb, p, ep->network);
 	if (p->kind != L4_FRAGMENT || fragment_resolve(p))

@@ -96,6 +96,13 @@ __noinline int from_uplink_new(struct __sk_buff *skb, struct packet *p)
 	return binding_find(skb, p, &b) ? to_bound(p, &b) : VERDICT_PASS;
 }
 
+static __always_inline bool networks_are_routed(void)
+{
+	struct settings *s = settings_get();
+
+	return s && s->flags & SETTING_ROUTED;
+}
+
 /*
  * To an endpoint's own address: plain forwarding, of whatever protocol, if its network is routed. Not static for the
  * reason in from_endpoint_new().
@@ -131,11 +138,13 @@ __noinline int to_routed(struct __sk_buff *skb, struct packet *p)
 	return v == VERDICT_CONTINUE ? forward_to_endpoint(skb, p, *slot) : v;
 }
 
-/* Link-local traffic, and what of others can't be answered, is the host's. */
+/* IPv6 between link-local addresses, to a group (whatever MAC it has been sent to), or from where no answer can go. */
 static __always_inline bool stays_on_link(const struct packet *p)
 {
-	return addr_is_link_local(&p->tuple.saddr) || addr_is_link_local(&p->tuple.daddr) ||
-	       addr_is_any(&p->tuple.saddr) || addr_is_multicast(&p->tuple.saddr);
+	const struct nsbpf_addr *source = &p->tuple.saddr, *destination = &p->tuple.daddr;
+
+	return addr_is_link_local(source) || addr_is_link_local(destination) || addr_is_multicast(source) ||
+	       addr_is_multicast(destination) || addr_is_any(source);
 }
 
 /* VERDICT_CONTINUE: its datagram is an endpoint's. One whose first fragment is still to come may be the host's own, or
@@ -189,7 +198,6 @@ static __always_inline enum verdict from_uplink_ip(struct __sk_buff *skb, struct
 
 static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, struct packet *p)
 {
-	struct settings *s = settings_get();
 	enum verdict v;
 
 	if (skb->vlan_present || skb->pkt_type != PACKET_HOST)
@@ -197,13 +205,13 @@ static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, st
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		v = parse_ipv4(skb, p);
 	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		v = parse_ipv6(skb, p);
+		v = parse_ipv6(skb, p) == VERDICT_CONTINUE && !stays_on_link(p) ? VERDICT_CONTINUE : VERDICT_PASS;
 	else
-		return VERDICT_PASS;
-	if (v != VERDICT_CONTINUE || (p->ipv6 && stays_on_link(p)))
+		v = VERDICT_PASS;
+	if (v != VERDICT_CONTINUE)
 		return VERDICT_PASS;
 	v = from_uplink_ip(skb, p);
-	return v == VERDICT_PASS && s && s->flags & SETTING_ROUTED ? to_routed(skb, p) : v;
+	return v == VERDICT_PASS && networks_are_routed() ? to_routed(skb, p) : v;
 }
 
 SEC("tc")

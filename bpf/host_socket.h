@@ -8,6 +8,7 @@
 #define NSBPF_BPF_HOST_SOCKET_H
 
 #define SOCKET_ALLOW 1
+#define SOCKET_REFUSE 0 /* with the errno of bpf_set_retval() */
 
 struct socket_address {
 	struct nsbpf_addr addr;
@@ -150,13 +151,27 @@ static __always_inline int to_exposed4(struct bpf_sock_addr *ctx)
 	return SOCKET_ALLOW;
 }
 
+static __always_inline bool is_bound_to_loopback6(const struct bpf_sock *sk)
+{
+	return sk && !sk->src_ip6[0] && !sk->src_ip6[1] && !sk->src_ip6[2] && sk->src_ip6[3] == bpf_htonl(1);
+}
+
+/*
+ * With a loopback address of its own the socket can't reach an endpoint. IPv4's routing says EINVAL; IPv6's would let
+ * the packets go, for the endpoint to throw away.
+ */
 static __always_inline int to_exposed6(struct bpf_sock_addr *ctx)
 {
 	struct socket_address address = {};
 
 	load6(ctx, &address);
-	if (exposed_target(ctx, &address))
-		store6(ctx, &address);
+	if (!exposed_target(ctx, &address))
+		return SOCKET_ALLOW;
+	if (!addr_is4(&address.addr) && is_bound_to_loopback6(ctx->sk)) {
+		bpf_set_retval(-EINVAL);
+		return SOCKET_REFUSE;
+	}
+	store6(ctx, &address);
 	return SOCKET_ALLOW;
 }
 

@@ -44,16 +44,16 @@ static __always_inline enum verdict parse_udp(struct __sk_buff *skb, struct pack
 }
 
 /* ICMP's and ICMPv6's header are the same, but for the numbers of their types. */
-static __always_inline enum verdict parse_icmp(struct __sk_buff *skb, struct packet *p)
+static __always_inline enum verdict parse_icmp(bool ipv6, struct __sk_buff *skb, struct packet *p)
 {
 	struct icmphdr *icmp = packet_l4(skb, p);
 
 	if ((void *)(icmp + 1) > packet_end(skb))
 		return drop(p, DROP_MALFORMED);
-	if (icmp->type == (p->ipv6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO)) {
+	if (icmp->type == (ipv6 ? ICMPV6_ECHO_REQUEST : ICMP_ECHO)) {
 		p->kind = L4_ECHO;
 		p->tuple.sport = icmp->un.echo.id;
-	} else if (icmp->type == (p->ipv6 ? ICMPV6_ECHO_REPLY : ICMP_ECHOREPLY)) {
+	} else if (icmp->type == (ipv6 ? ICMPV6_ECHO_REPLY : ICMP_ECHOREPLY)) {
 		p->kind = L4_ECHO_REPLY;
 		p->tuple.dport = icmp->un.echo.id;
 	} else {
@@ -79,12 +79,12 @@ static __always_inline bool may_be_translated(const struct packet *p)
 }
 
 /* The datagram must have room for the L4 header, by its own length field. */
-static __always_inline enum verdict parse_l4(struct __sk_buff *skb, struct packet *p)
+static __always_inline enum verdict parse_l4(bool ipv6, struct __sk_buff *skb, struct packet *p)
 {
 	__u8 proto = p->tuple.proto;
 	__u32 room = p->length + ETH_HLEN - p->l4;
 
-	if (!is_translated(p->ipv6, proto)) {
+	if (!is_translated(ipv6, proto)) {
 		p->kind = L4_UNKNOWN;
 		return VERDICT_CONTINUE;
 	}
@@ -92,7 +92,7 @@ static __always_inline enum verdict parse_l4(struct __sk_buff *skb, struct packe
 		return drop(p, DROP_MALFORMED);
 	if (proto == IPPROTO_TCP)
 		return parse_tcp(skb, p);
-	return proto == IPPROTO_UDP ? parse_udp(skb, p) : parse_icmp(skb, p);
+	return proto == IPPROTO_UDP ? parse_udp(skb, p) : parse_icmp(ipv6, skb, p);
 }
 
 static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct packet *p)
@@ -126,7 +126,7 @@ static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct pac
 		return VERDICT_CONTINUE;
 	}
 	p->first_fragment = fragment & IP_MF;
-	return parse_l4(skb, p);
+	return parse_l4(false, skb, p);
 }
 
 /* RFC 8200 4: the headers that may stand before the L4 header, by the numbers of protocols. */
@@ -261,7 +261,7 @@ __noinline int parse_ipv6(struct __sk_buff *skb, struct packet *p)
 			return v;
 		pull_headers(skb, p->l4 + L4_HLEN_MAX);
 	}
-	return parse_l4(skb, p);
+	return parse_l4(true, skb, p);
 }
 
 #endif

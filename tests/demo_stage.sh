@@ -37,15 +37,22 @@ build_network()
 {
 	ip netns add outside
 	ip link add up0 type veth peer name wan0 netns outside
-	ip address add 198.51.100.1/24 dev up0
-	ip -n outside address add 198.51.100.2/24 dev wan0
-	ip -n outside address add 203.0.113.2/32 dev lo
 	ip link set lo up
 	ip link set up0 addrgenmode none up
 	ip -n outside link set lo up
 	ip -n outside link set wan0 addrgenmode none up
+	ip address add 198.51.100.1/24 dev up0
+	ip address add 2001:db8:1::1/64 dev up0 nodad
+	ip address add fe80::1/64 dev up0 nodad
+	ip -n outside address add 198.51.100.2/24 dev wan0
+	ip -n outside address add 2001:db8:1::2/64 dev wan0 nodad
+	ip -n outside address add fe80::2/64 dev wan0 nodad
+	ip -n outside address add 203.0.113.2/32 dev lo
+	ip -n outside address add 2001:db8:2::2/128 dev lo
 	ip route add default via 198.51.100.2
-	sysctl -q net.ipv4.ip_forward=0 # a new namespace has the machine's setting
+	ip route add default via fe80::2 dev up0
+	# a new namespace may have the machine's settings
+	sysctl -q net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0
 }
 
 # What the steps type is `nsbpf`, whichever file it is.
@@ -62,7 +69,7 @@ serve_pages()
 	mkdir /run/outside /run/ns1
 	echo "hello from outside" >/run/outside/index.html
 	echo "hello from ns1" >/run/ns1/index.html
-	ip netns exec outside python3 -m http.server 80 --directory /run/outside >/dev/null 2>&1 &
+	ip netns exec outside python3 -m http.server --bind :: 80 --directory /run/outside >/dev/null 2>&1 &
 	wait_until listens outside 80
 	cd /run/ns1 || exit
 }
@@ -125,6 +132,17 @@ check()
 says()
 {
 	[[ $output == *"$1"* ]]
+}
+
+says_both()
+{
+	says "$1" && says "$2"
+}
+
+# As many ping commands as that lost nothing.
+says_no_loss() # COUNT
+{
+	[ "$(grep -c ' 0% packet loss' <<<"$output")" = "$1" ]
 }
 
 # Polls for up to five seconds.

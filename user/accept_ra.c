@@ -3,6 +3,7 @@
 #include "accept_ra.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -46,11 +47,11 @@ static int hold(const struct link *link, void *arg)
 
 int accept_ra_hold(struct host *host)
 {
-	_cleanup_close_ int record = bpf_map_create(BPF_MAP_TYPE_HASH, RECORD, sizeof(__u32), sizeof(__u8), MAX_DEVICES,
-						    &(struct bpf_map_create_opts){ .sz = sizeof(struct bpf_map_create_opts),
-										   .map_flags = BPF_F_NO_PREALLOC });
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_NO_PREALLOC);
+	_cleanup_close_ int record = -1;
 	char pin[PATH_MAX];
 
+	record = bpf_map_create(BPF_MAP_TYPE_HASH, RECORD, sizeof(__u32), sizeof(__u8), MAX_DEVICES, &opts);
 	if (record < 0)
 		return -errno;
 	host_path(host, "maps", RECORD, pin);

@@ -20,9 +20,9 @@ struct cidr {
 };
 
 struct nsbpf_addr addr_from4(__be32 addr4);
-bool addr_is4(const struct nsbpf_addr *addr);         /* IPv4-mapped */
-bool addr_is_any(const struct nsbpf_addr *addr);      /* all 16 bytes zero */
-bool addr_is_loopback(const struct nsbpf_addr *addr); /* 127.0.0.0/8 or ::1 */
+bool addr_is4(const struct nsbpf_addr *addr);           /* IPv4-mapped */
+bool addr_is_any(const struct nsbpf_addr *addr);        /* all 16 bytes zero */
+bool addr_is_loopback(const struct nsbpf_addr *addr);   /* 127.0.0.0/8 or ::1 */
 bool addr_is_link_local(const struct nsbpf_addr *addr); /* 169.254.0.0/16 or fe80::/10 */
 __be32 addr_to4(const struct nsbpf_addr *addr);
 bool addr_equal(const struct nsbpf_addr *a, const struct nsbpf_addr *b);

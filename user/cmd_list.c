@@ -190,19 +190,19 @@ static int network_row(unsigned int slot, const struct network *network, void *a
 	char cidr4[CIDR_TEXT], cidr6[CIDR_TEXT], masquerade4[ADDR_TEXT], masquerade6[ADDR_TEXT];
 
 	endpoint_each(b->host, count_member, &members);
-	return append(b, json_pack("{s:s,s:s,s:o,s:s,s:o,s:o,s:b,s:s,s:s,s:s,s:s,s:i}", "name", network->name, "subnet",
-				   cidr_format(&subnet4, cidr4), "gateway", address_or_null(&gateway4), "subnet6",
-				   cidr_format(&subnet6, cidr6), "gateway6", address_or_null(&network->gateway6), "mtu",
-				   network->mtu ? json_integer(network->mtu) : json_null(), "isolate",
-				   !(network->flags & NETWORK_OPEN), "mode",
-				   network->flags & (NETWORK_ROUTED4 | NETWORK_ROUTED6) ? MODE_ROUTED : MODE_NAT,
-				   "masquerade",
-				   masquerade_text(network->flags & NETWORK_ROUTED4, &network->masquerade4, masquerade4),
-				   "masquerade6",
-				   masquerade_text(network->flags & NETWORK_ROUTED6, &network->masquerade6, masquerade6),
-				   "filtering",
-				   network->flags & NETWORK_FULL_CONE ? FILTERING_FULL_CONE : FILTERING_DEFAULT,
-				   "endpoints", members.count));
+	return append(
+		b,
+		json_pack("{s:s,s:s,s:o,s:s,s:o,s:o,s:b,s:s,s:s,s:s,s:s,s:i}", "name", network->name, "subnet",
+			  cidr_format(&subnet4, cidr4), "gateway", address_or_null(&gateway4), "subnet6",
+			  cidr_format(&subnet6, cidr6), "gateway6", address_or_null(&network->gateway6), "mtu",
+			  network->mtu ? json_integer(network->mtu) : json_null(), "isolate",
+			  !(network->flags & NETWORK_OPEN), "mode",
+			  network->flags & (NETWORK_ROUTED4 | NETWORK_ROUTED6) ? MODE_ROUTED : MODE_NAT, "masquerade",
+			  masquerade_text(network->flags & NETWORK_ROUTED4, &network->masquerade4, masquerade4),
+			  "masquerade6",
+			  masquerade_text(network->flags & NETWORK_ROUTED6, &network->masquerade6, masquerade6),
+			  "filtering", network->flags & NETWORK_FULL_CONE ? FILTERING_FULL_CONE : FILTERING_DEFAULT,
+			  "endpoints", members.count));
 }
 
 static json_t *build_networks(const struct host *host)

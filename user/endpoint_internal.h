@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What endpoint_add.c, endpoint_make.c and endpoint_delete.c share. */
+/* What the endpoint_*.c files share. */
 #ifndef NSBPF_ENDPOINT_INTERNAL_H
 #define NSBPF_ENDPOINT_INTERNAL_H
 
@@ -10,6 +10,9 @@
 #define ENDPOINT_ALIAS "nsbpf endpoint "
 
 int endpoint_write(const struct host *host, unsigned int slot, const struct endpoint *endpoint, struct error *err);
+/* Those asked for, or free ones. `mtu` is in the record already: too small a one allows no IPv6. */
+int endpoint_choose_addresses(const struct host *host, const struct network *network, struct endpoint_spec *spec,
+			      struct endpoint *endpoint, struct error *err);
 /* One of its addresses, for the datapath to find it by; all zero is none. 0 or -errno. */
 int endpoint_note_address(struct host *host, unsigned int slot, const struct nsbpf_addr *addr);
 int endpoint_forget_address(struct host *host, const struct nsbpf_addr *addr);

@@ -60,18 +60,6 @@ static int make_veth(struct host *host, unsigned int slot, const struct endpoint
 	return 0;
 }
 
-int endpoint_note_address(struct host *host, unsigned int slot, const struct nsbpf_addr *addr)
-{
-	if (addr_is_any(addr))
-		return 0;
-	return bpf_map_update_elem(host->maps[MAP_ADDRESSES], addr, &slot, BPF_ANY) ? -errno : 0;
-}
-
-int endpoint_forget_address(struct host *host, const struct nsbpf_addr *addr)
-{
-	return bpf_map_delete_elem(host->maps[MAP_ADDRESSES], addr) && errno != ENOENT ? -errno : 0;
-}
-
 /* Inside, for one family: address and default route. */
 static int configure_inside(struct nl *nl, const struct link_addr *addr, const struct nsbpf_addr *gateway)
 {
@@ -127,8 +115,7 @@ static int configure_outside(struct host *host, const struct endpoint *endpoint,
 static int fail_inside(const struct endpoint *endpoint, int ret, struct error *err)
 {
 	return fail(err, ret == -EEXIST ? EXIT_CONFLICT : EXIT_SYSTEM, "cannot configure namespace %s: %s",
-		    endpoint->name,
-		    ret == -EEXIST ? "it has a default route or that address already" : strerror(-ret));
+		    endpoint->name, ret == -EEXIST ? "it has a default route or that address already" : strerror(-ret));
 }
 
 /* The namespace may have IPv6 switched off, which only shows now. */
@@ -182,14 +169,13 @@ static int configure_host(struct host *host, const struct endpoint *endpoint, co
 			  struct error *err)
 {
 	struct nsbpf_addr addr4 = addr_from4(endpoint->addr4), gateway4 = addr_from4(network->gateway4);
-	struct cidr subnet6 = network_subnet6(network);
 	int ret;
 
 	ret = link_set_up(host->nl, endpoint->ifindex);
 	if (!ret)
 		ret = configure_outside(host, endpoint, &addr4, &gateway4);
 	if (!ret && !addr_is_any(&endpoint->addr6))
-		ret = network_add_route(host, &subnet6); /* the host may not have had IPv6 when the network was made */
+		ret = network_add_route6(host, network); /* the host may not have had IPv6 when the network was made */
 	if (!ret && !addr_is_any(&endpoint->addr6))
 		ret = configure_outside(host, endpoint, &endpoint->addr6, &network->gateway6);
 	if (ret)

@@ -85,7 +85,8 @@ static int restore_ipv6(struct host *host, struct error *err)
 	int on, now, ret = accept_ra_release(host);
 
 	/* Written only where it differs, as the kernel forgets learned routes whenever a 1 is. */
-	if (!ret && !sysctl_read("net/ipv6/conf/all/forwarding", &on) && !sysctl_read(LO_FORWARDING6, &now) && on != now)
+	if (!ret && !sysctl_read("net/ipv6/conf/all/forwarding", &on) && !sysctl_read(LO_FORWARDING6, &now) &&
+	    on != now)
 		ret = sysctl_write(LO_FORWARDING6, on);
 	if (ret && !sysctl_is_closed(ret))
 		return fail(err, EXIT_SYSTEM, "cannot set net.ipv6.conf.lo.forwarding: %s", strerror(-ret));

@@ -10,7 +10,7 @@ static int cmd_version(int argc, char **argv);
 
 static const struct command commands[] = {
 	{ "add", cmd_add,
-	  "NAME [--ip ADDR] [--network NET] [--mac MAC] [--mtu N] [--dns ADDR[,ADDR]|host|none] "
+	  "NAME [--ip ADDR[,ADDR6]] [--network NET] [--mac MAC] [--mtu N] [--dns ADDR[,ADDR]|host|none] "
 	  "[--max-connections N|auto]",
 	  "make a namespace, or take one that exists, and attach it to a network" },
 	{ "del", cmd_del, "NAME [--keep]", "detach and remove a namespace (--keep: it stays)" },
@@ -24,8 +24,9 @@ static const struct command commands[] = {
 	  "stop that, and end the connections that came through it" },
 	{ "ports", cmd_ports, "", "what is exposed" },
 	{ "network", cmd_network,
-	  "list | add NET [--subnet CIDR] [--gateway ADDR] [OPTIONS] | set NET [OPTIONS] | del NET\n"
-	  "options: [--mtu N|auto] [--isolate on|off] [--masquerade on|ADDR] "
+	  "list | add NET [--subnet CIDR] [--subnet6 CIDR] [--gateway ADDR[,ADDR6]] [--mode nat|routed] [OPTIONS] | "
+	  "set NET [OPTIONS] | del NET\n"
+	  "options: [--mtu N|auto] [--isolate on|off] [--masquerade on|off|ADDR[,ADDR6]] "
 	  "[--filtering endpoint-independent|address-and-port-dependent]",
 	  "networks of endpoints" },
 	{ "uplink", cmd_uplink, "list | add DEV | del DEV", "the devices towards the outside" },

@@ -5,14 +5,12 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "connections.h"
 #include "endpoints.h"
 #include "host_addresses.h"
-#include "ipv6.h"
 #include "subnets.h"
 #include "uplinks.h"
 
@@ -75,69 +73,15 @@ unsigned int network_mtu(const struct host *host, const struct network *network)
 	return network->mtu ? network->mtu : uplinks_mtu(host);
 }
 
-static struct route subnet_route(const struct cidr *subnet)
-{
-	return (struct route){
-		.dst = subnet->addr,
-		.prefix = addr_is4(&subnet->addr) ? subnet->prefix - 96 : subnet->prefix,
-		.table = RT_TABLE_MAIN,
-		.type = RTN_UNREACHABLE,
-		.scope = RT_SCOPE_UNIVERSE,
-		.protocol = ROUTE_PROTOCOL,
-	};
-}
-
-int network_add_route(struct host *host, const struct cidr *subnet)
-{
-	struct route route = subnet_route(subnet);
-	int ret = route_add(host->nl, &route);
-
-	return ret == -EEXIST ? 0 : ret;
-}
-
-static int delete_route(struct host *host, const struct cidr *subnet)
-{
-	struct route route = subnet_route(subnet);
-	int ret = route_delete(host->nl, &route);
-
-	return ret == -ESRCH || ret == -EOPNOTSUPP ? 0 : ret; /* the latter: a kernel without IPv6 */
-}
-
-static int add_routes(struct host *host, const struct network *network, struct error *err)
-{
-	struct cidr subnet4 = network_subnet4(network), subnet6 = network_subnet6(network);
-	int ret = network_add_route(host, &subnet4);
-
-	/* Where there is no IPv6 yet, the first endpoint that has it brings the route. */
-	if (!ret && !ipv6_missing())
-		ret = network_add_route(host, &subnet6);
-	if (ret)
-		return fail(err, EXIT_SYSTEM, "cannot add the routes of network %s: %s", network->name, strerror(-ret));
-	return 0;
-}
-
-static int delete_routes(struct host *host, const struct network *network, struct error *err)
-{
-	struct cidr subnet4 = network_subnet4(network), subnet6 = network_subnet6(network);
-	int ret = delete_route(host, &subnet4);
-
-	if (!ret)
-		ret = delete_route(host, &subnet6);
-	if (ret)
-		return fail(err, EXIT_SYSTEM, "cannot delete the routes of network %s: %s", network->name,
-			    strerror(-ret));
-	return 0;
-}
-
 static int make(struct host *host, int slot, struct network *network, struct error *err)
 {
 	network->state = SLOT_INCOMPLETE;
 	if (write_network(host, slot, network, err))
 		return -1;
-	if (add_routes(host, network, err)) {
+	if (network_add_routes(host, network, err)) {
 		struct network free_slot = { 0 };
 
-		delete_routes(host, network, &(struct error){ 0 });
+		network_delete_routes(host, network, &(struct error){ 0 });
 		write_network(host, slot, &free_slot, &(struct error){ 0 });
 		return -1;
 	}
@@ -171,8 +115,7 @@ static bool matches(const struct network *network, const struct network_spec *sp
 	       is_subnet(spec->subnet6, network_subnet6(network)) &&
 	       is_gateway(&spec->gateway.v4, addr_from4(network->gateway4)) &&
 	       is_gateway(&spec->gateway.v6, network->gateway6) &&
-	       (!spec->routed ||
-		routed_flags(spec) == (network->flags & (NETWORK_ROUTED4 | NETWORK_ROUTED6))) &&
+	       (!spec->routed || routed_flags(spec) == (network->flags & (NETWORK_ROUTED4 | NETWORK_ROUTED6))) &&
 	       (!spec->mtu || *spec->mtu == network->mtu) &&
 	       (!spec->isolate || *spec->isolate == !(network->flags & NETWORK_OPEN)) &&
 	       (!spec->full_cone || *spec->full_cone == !!(network->flags & NETWORK_FULL_CONE)) &&
@@ -328,7 +271,7 @@ int network_delete(struct host *host, const char *name, struct error *err)
 	if (endpoint_find_in_network(host, slot, &member) >= 0)
 		return fail(err, EXIT_CONFLICT, "network %s is in use by endpoint %s", name, member.name);
 	network.state = SLOT_INCOMPLETE;
-	if (write_network(host, slot, &network, err) || delete_routes(host, &network, err))
+	if (write_network(host, slot, &network, err) || network_delete_routes(host, &network, err))
 		return -1;
 	return write_network(host, slot, &free_slot, err) ? -1 : 1;
 }

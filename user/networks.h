@@ -48,8 +48,12 @@ int network_require(struct host *host, const char *name, struct network *network
 
 struct cidr network_subnet4(const struct network *network);
 struct cidr network_subnet6(const struct network *network); /* all zero: it has no IPv6 */
-/* The route that keeps the host's packets to addresses that nobody has from leaving by the default route. */
-int network_add_route(struct host *host, const struct cidr *subnet); /* 0, also if it is there, or -errno */
 unsigned int network_mtu(const struct host *host, const struct network *network);
+
+/* Unreachable routes for its subnets, under all that endpoints have. */
+int network_add_routes(struct host *host, const struct network *network, struct error *err);
+int network_delete_routes(struct host *host, const struct network *network, struct error *err);
+/* The one for the IPv6 subnet alone. 0, also if it is there, or -errno. */
+int network_add_route6(struct host *host, const struct network *network);
 
 #endif

@@ -41,8 +41,8 @@ static int route_overlaps(const struct route *route, void *arg)
 	if (!route->prefix || route->protocol == ROUTE_PROTOCOL || cidr.prefix < overlap->least_prefix ||
 	    !cidr_overlaps(&cidr, overlap->subnet))
 		return 0;
-	/* A route that keeps what nobody has from leaving by the default route, as a delegated prefix gets one, is there
-	 * for subnets to be taken from. */
+	/* A route that keeps what nobody has from leaving by the default route, as a delegated prefix gets one, is
+	 * there for subnets to be taken from. */
 	if (rejects(route) && cidr.prefix < overlap->subnet->prefix)
 		return 0;
 	snprintf(overlap->with, sizeof(overlap->with), "the host's route to %s", cidr_format(&cidr, text));

@@ -29,8 +29,8 @@ static int find_lowest(const struct link *link, void *arg)
 	static const unsigned char none[6];
 	struct lowest *lowest = arg;
 
-	if (link->type == ARPHRD_ETHER && memcmp(link->mac, none, sizeof(none)) &&
-	    link->ifindex < NSBPF_IFINDEX_BASE && (!lowest->ifindex || link->ifindex < lowest->ifindex)) {
+	if (link->type == ARPHRD_ETHER && memcmp(link->mac, none, sizeof(none)) && link->ifindex < NSBPF_IFINDEX_BASE &&
+	    (!lowest->ifindex || link->ifindex < lowest->ifindex)) {
 		lowest->ifindex = link->ifindex;
 		memcpy(lowest->mac, link->mac, sizeof(lowest->mac));
 	}

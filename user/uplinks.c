@@ -150,9 +150,9 @@ static bool is_ula(const struct nsbpf_addr *addr)
 
 static int consider_primary(const struct link_addr *addr, void *arg)
 {
-	const unsigned int unfit = addr_is4(&addr->addr) ? IFA_F_SECONDARY
-							 : IFA_F_TENTATIVE | IFA_F_DEPRECATED | IFA_F_TEMPORARY |
-								   IFA_F_DADFAILED;
+	const unsigned int unfit = addr_is4(&addr->addr)
+					   ? IFA_F_SECONDARY
+					   : IFA_F_TENTATIVE | IFA_F_DEPRECATED | IFA_F_TEMPORARY | IFA_F_DADFAILED;
 	struct primaries *all = arg;
 	struct primary *of = all->of;
 

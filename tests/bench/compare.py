@@ -43,8 +43,8 @@ def measure(builds):
 
 
 def show(title, old, new, new4):
-    """One line: both builds and their ratio, and the new one's ratio to what IPv4 costs in it."""
-    cells = ["", f"{median(new):.0f}", "", "", f"{median(new) / median(new4):.2f}"]
+    """One line: both builds and their ratio; of IPv6 its ratio to IPv4 in the new one."""
+    cells = ["", f"{median(new):.0f}", "", "", f"{median(new) / median(new4):.2f}" if new is not new4 else ""]
     if old:
         ratios = sorted(b / a for a, b in zip(old, new))
         cells[0] = f"{median(old):.0f}"

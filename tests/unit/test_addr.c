@@ -260,6 +260,125 @@ static void test_cidr_overlaps(void **state)
 	}
 }
 
+static void test_addr_pair(void **state)
+{
+	static const struct {
+		const char *text, *v4, *v6; /* NULL: none */
+	} good[] = {
+		{ "192.0.2.1", "192.0.2.1", NULL },
+		{ "2001:db8::1", NULL, "2001:db8::1" },
+		{ "192.0.2.1,2001:db8::1", "192.0.2.1", "2001:db8::1" },
+		{ "2001:db8::1,192.0.2.1", "192.0.2.1", "2001:db8::1" },
+		{ "0.0.0.0,::1", "0.0.0.0", "::1" },
+		{ "255.255.255.255,ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "255.255.255.255",
+		  "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff" },
+	};
+	static const char *const bad[] = {
+		"",
+		",",
+		"192.0.2.1,",
+		",192.0.2.1",
+		"192.0.2.1,192.0.2.2",
+		"2001:db8::1,2001:db8::2",
+		"::",
+		"192.0.2.1,::",
+		"192.0.2.1, 2001:db8::1",
+		"192.0.2.1,2001:db8::1,192.0.2.2",
+		"192.0.2.1/32",
+		"on",
+		"192.0.2.1,2001:db8::1,2001:db8::1",
+		"::ffff:192.0.2.1,192.0.2.1",
+		"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff,ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff,",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(good); i++) {
+		struct addr_pair pair, wanted = { 0 };
+
+		if (good[i].v4)
+			wanted.v4 = address(good[i].v4);
+		if (good[i].v6)
+			wanted.v6 = address(good[i].v6);
+		assert_int_equal(addr_pair_parse(good[i].text, &pair), 0);
+		assert_memory_equal(&pair, &wanted, sizeof(pair));
+	}
+	for (size_t i = 0; i < COUNT(bad); i++) {
+		struct addr_pair pair, untouched;
+
+		memset(&pair, 0x5a, sizeof(pair));
+		untouched = pair;
+		if (addr_pair_parse(bad[i], &pair) != -EINVAL)
+			fail_msg("'%s': accepted", bad[i]);
+		assert_memory_equal(&pair, &untouched, sizeof(pair));
+	}
+}
+
+static void test_addr_link_local(void **state)
+{
+	static const struct {
+		const char *text;
+		bool link_local;
+	} rows[] = {
+		{ "169.254.0.0", true },    { "169.254.255.255", true }, { "169.253.255.255", false },
+		{ "169.255.0.0", false },   { "fe80::", true },          { "fe80::1", true },
+		{ "febf:ffff::1", true },   { "fec0::1", false },        { "fe7f::1", false },
+		{ "::ffff:fe80:1", false }, { "ff02::1", false },        { "fd00::1", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct nsbpf_addr addr = address(rows[i].text);
+
+		if (addr_is_link_local(&addr) != rows[i].link_local)
+			fail_msg("%s: not %d", rows[i].text, rows[i].link_local);
+	}
+}
+
+/* Numbers of hosts in a prefix: the first, the last, and what none of them may have. */
+static void test_cidr_hosts(void **state)
+{
+	static const struct {
+		const char *cidr, *mask, *first, *highest;
+		__u32 last;
+		const char *own, *behind; /* NULL: the next one is in it, too */
+	} rows[] = {
+		{ "10.80.0.0/16", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:0", "10.80.0.1", "10.80.255.254", 0xfffe,
+		  "10.80.0.0", "10.80.255.255" },
+		{ "192.168.9.4/30", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffc", "192.168.9.5", "192.168.9.6", 2,
+		  "192.168.9.4", "192.168.9.7" },
+		{ "2001:db8::4/126", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffc", "2001:db8::5", "2001:db8::7", 3,
+		  "2001:db8::4", "2001:db8::8" },
+		{ "2001:db8::/97", "ffff:ffff:ffff:ffff:ffff:ffff:8000:0", "2001:db8::1", "2001:db8::7fff:ffff",
+		  0x7fffffff, "2001:db8::", "2001:db8::8000:0" },
+		{ "2001:db8::/96", "ffff:ffff:ffff:ffff:ffff:ffff::", "2001:db8::1", "2001:db8::ffff:ffff", ~0U,
+		  "2001:db8::", "2001:db8::1:0:0" },
+		{ "fd12:3:4:5::/64", "ffff:ffff:ffff:ffff::", "fd12:3:4:5::1", "fd12:3:4:5::ffff:ffff", ~0U,
+		  "fd12:3:4:5::", NULL },
+		{ "fd12::/48", "ffff:ffff:ffff::", "fd12::1", "fd12::ffff:ffff", ~0U, "fd12::", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(rows); i++) {
+		struct cidr cidr = prefix(rows[i].cidr);
+		struct nsbpf_addr mask = cidr_mask(cidr.prefix), first = cidr_nth(&cidr, 1);
+		struct nsbpf_addr highest = cidr_nth(&cidr, cidr_last(&cidr)), own = address(rows[i].own);
+		char text[ADDR_TEXT];
+
+		assert_string_equal(addr_format(&mask, text), rows[i].mask);
+		assert_string_equal(addr_format(&first, text), rows[i].first);
+		assert_int_equal(cidr_last(&cidr), rows[i].last);
+		assert_string_equal(addr_format(&highest, text), rows[i].highest);
+		assert_true(cidr_has_host(&cidr, &first));
+		assert_true(cidr_has_host(&cidr, &highest));
+		assert_false(cidr_has_host(&cidr, &own));
+		if (rows[i].behind) {
+			struct nsbpf_addr behind = address(rows[i].behind);
+
+			assert_false(cidr_has_host(&cidr, &behind));
+		}
+	}
+}
+
 static void test_mac(void **state)
 {
 	static const unsigned char expected[6] = { 0x02, 0x00, 0x5e, 0xab, 0xcd, 0xef };
@@ -406,10 +525,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_addr_good),     cmocka_unit_test(test_addr_bad),
+		cmocka_unit_test(test_addr_pair),     cmocka_unit_test(test_addr_link_local),
 		cmocka_unit_test(test_cidr_good),     cmocka_unit_test(test_cidr_bad),
 		cmocka_unit_test(test_cidr_contains), cmocka_unit_test(test_cidr_overlaps),
-		cmocka_unit_test(test_mac),           cmocka_unit_test(test_number),
-		cmocka_unit_test(test_duration),      cmocka_unit_test(test_name),
+		cmocka_unit_test(test_cidr_hosts),    cmocka_unit_test(test_mac),
+		cmocka_unit_test(test_number),        cmocka_unit_test(test_duration),
+		cmocka_unit_test(test_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
