@@ -40,8 +40,8 @@ struct {
 } sum_bytes SEC(".maps");
 
 /* The ones' complement sum of so many bytes of the frame, folded to 16 bits; 0xffff where a checksum among them is
- * right. 0 if there are too many. */
-static __noinline __u16 skb_sum(struct __sk_buff *skb, __u32 offset, __u32 length)
+ * right. 0 if there are too many. Not static: see from_endpoint_new(). */
+__noinline __u16 skb_sum(struct __sk_buff *skb, __u32 offset, __u32 length)
 {
 	__u32 zero = 0, left, n;
 	__u8 *bytes = bpf_map_lookup_elem(&sum_bytes, &zero);

@@ -40,6 +40,31 @@ static __always_inline struct nat_addresses *nat_addresses_get(void)
 	return bpf_map_lookup_elem(&nat_addresses, &zero);
 }
 
+/* One search each, the next only if the last was in vain: in one loop the verifier would follow every combination. */
+static __always_inline __u32 nat_address_with(const struct nat_addresses *all, const struct nsbpf_addr *addr)
+{
+	for (__u32 i = 0; i < NSBPF_MAX_NAT_ADDRESSES; i++)
+		if (all->list[i].state != NAT_ADDRESS_FREE && addr_equal(&all->list[i].addr, addr))
+			return i + 1;
+	return 0;
+}
+
+static __always_inline __u32 nat_address_unused(const struct nat_addresses *all)
+{
+	for (__u32 i = 0; i < NSBPF_MAX_NAT_ADDRESSES; i++)
+		if (all->list[i].state == NAT_ADDRESS_FREE)
+			return i + 1;
+	return 0;
+}
+
+static __always_inline __u32 nat_address_idle(const struct nat_addresses *all)
+{
+	for (__u32 i = 0; i < NSBPF_MAX_NAT_ADDRESSES; i++)
+		if (!(all->list[i].bound[NAT_TCP] | all->list[i].bound[NAT_UDP] | all->list[i].bound[NAT_ICMP]))
+			return i + 1;
+	return 0;
+}
+
 /*
  * 1 + the index of the address's port table, 0 if it has none. With `make` it gets one, unless all are in use by
  * others: a table that nobody has used yet, else one whose last binding has ended.
@@ -47,27 +72,18 @@ static __always_inline struct nat_addresses *nat_addresses_get(void)
 __noinline __u32 port_table(const struct nsbpf_addr *addr, bool make)
 {
 	struct nat_addresses *all = nat_addresses_get();
-	__u32 found = 0, unused = 0, idle = 0;
 	struct nsbpf_addr wanted;
+	__u32 found;
 
 	if (!all || !addr)
 		return 0;
 	wanted = *addr;
 	bpf_spin_lock(&all->lock);
-	for (__u32 i = 0; i < NSBPF_MAX_NAT_ADDRESSES; i++) {
-		struct nat_address *a = &all->list[i];
-
-		if (a->state == NAT_ADDRESS_FREE) {
-			if (!unused)
-				unused = i + 1;
-		} else if (addr_equal(&a->addr, &wanted)) {
-			found = i + 1;
-		} else if (!idle && !a->bound[NAT_TCP] && !a->bound[NAT_UDP] && !a->bound[NAT_ICMP]) {
-			idle = i + 1;
-		}
-	}
+	found = nat_address_with(all, &wanted);
 	if (!found && make) {
-		found = unused ? unused : idle;
+		found = nat_address_unused(all);
+		if (!found)
+			found = nat_address_idle(all);
 		if (found && found <= NSBPF_MAX_NAT_ADDRESSES) {
 			all->list[found - 1].addr = wanted;
 			all->list[found - 1].state = NAT_ADDRESS_READY;

@@ -19,23 +19,37 @@ static __always_inline bool tcp_after(__u32 a, __u32 b)
 	return (__s32)(a - b) > 0;
 }
 
+struct option_walk {
+	struct __sk_buff *skb;
+	__u32 at, end;
+	__u8 scale;
+};
+
+static long option_step(__attribute__((unused)) __u32 step, struct option_walk *w)
+{
+	__u8 option[3] = {};
+
+	if (w->at >= w->end || bpf_skb_load_bytes(w->skb, w->at, option, w->at + 3 <= w->end ? 3 : 1) ||
+	    option[0] == TCP_OPTION_END)
+		return 1;
+	if (option[0] == TCP_OPTION_WINDOW_SCALE) {
+		w->scale = TCP_SCALE_OFFERED | (option[2] < TCP_SCALE_MAX ? option[2] : TCP_SCALE_MAX);
+		return 1;
+	}
+	if (option[0] != TCP_OPTION_NOP && option[1] < 2)
+		return 1;
+	w->at += option[0] == TCP_OPTION_NOP ? 1 : option[1];
+	return 0;
+}
+
 /* The shift of the windows to come, by a SYN's options, with TCP_SCALE_OFFERED; 0 without. */
 static __noinline __u8 tcp_window_scale(struct __sk_buff *skb, const struct packet *p)
 {
-	__u32 at = p->l4 + sizeof(struct tcphdr), end = p->l4 + p->l4_length;
-	__u8 option[3];
+	__u32 l4 = p->l4;
+	struct option_walk w = { .skb = skb, .at = l4 + sizeof(struct tcphdr), .end = l4 + p->l4_length };
 
-	for (int i = 0; i < TCP_OPTIONS_MAX && at < end; i++) {
-		__builtin_memset(option, 0, sizeof(option));
-		if (bpf_skb_load_bytes(skb, at, option, at + 3 <= end ? 3 : 1) || option[0] == TCP_OPTION_END)
-			return 0;
-		if (option[0] == TCP_OPTION_WINDOW_SCALE)
-			return TCP_SCALE_OFFERED | (option[2] < TCP_SCALE_MAX ? option[2] : TCP_SCALE_MAX);
-		if (option[0] != TCP_OPTION_NOP && option[1] < 2)
-			return 0;
-		at += option[0] == TCP_OPTION_NOP ? 1 : option[1];
-	}
-	return 0;
+	bpf_loop(TCP_OPTIONS_MAX, option_step, &w, 0);
+	return w.scale;
 }
 
 /*
@@ -102,14 +116,19 @@ static __always_inline void tcp_show(struct packet *p, struct conn *c, struct co
 	c->tcp |= tcp_seen(p);
 }
 
-static __noinline int tcp_transition(struct __sk_buff *skb, struct packet *p, struct conn *c)
+/* Not static: see from_endpoint_new(). */
+__noinline int tcp_transition(struct __sk_buff *skb, struct packet *p, struct conn *c)
 {
-	struct conn *other = conn_other_direction(c);
-	struct tcphdr *tcp = packet_l4(skb, p);
-	bool reset = p->tcp_flags & TCP_RST;
 	enum conn_state before, after;
-	struct conn *original;
+	struct conn *other, *original;
+	struct tcphdr *tcp;
+	bool reset;
 
+	if (!p || !c)
+		return 0;
+	other = conn_other_direction(c);
+	tcp = packet_l4(skb, p);
+	reset = p->tcp_flags & TCP_RST;
 	if (!other || (void *)(tcp + 1) > packet_end(skb))
 		return 0;
 	if (reset && !tcp_reset_counts(tcp, other))

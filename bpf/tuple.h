@@ -27,12 +27,12 @@ static __always_inline __be32 addr_get4(const struct nsbpf_addr *addr)
 
 static __always_inline bool addr_is4(const struct nsbpf_addr *addr)
 {
-	return !addr->words[0] && !addr->words[1] && addr->words[2] == bpf_htonl(0xffff);
+	return !(addr->words[0] | addr->words[1] | (addr->words[2] ^ bpf_htonl(0xffff)));
 }
 
 static __always_inline bool addr_is_any(const struct nsbpf_addr *addr)
 {
-	return !addr->words[0] && !addr->words[1] && !addr->words[2] && !addr->words[3];
+	return !(addr->words[0] | addr->words[1] | addr->words[2] | addr->words[3]);
 }
 
 static __always_inline bool addr_is_loopback(const struct nsbpf_addr *addr)
@@ -54,10 +54,11 @@ static __always_inline bool addr_is_multicast(const struct nsbpf_addr *addr)
 	return addr_is4(addr) ? addr->bytes[12] >> 4 == 14 || !~addr_get4(addr) : addr->bytes[0] == 0xff;
 }
 
+/* Without a branch for each word: of those the verifier would have to follow all. */
 static __always_inline bool addr_equal(const struct nsbpf_addr *a, const struct nsbpf_addr *b)
 {
-	return a->words[0] == b->words[0] && a->words[1] == b->words[1] && a->words[2] == b->words[2] &&
-	       a->words[3] == b->words[3];
+	return !((a->words[0] ^ b->words[0]) | (a->words[1] ^ b->words[1]) | (a->words[2] ^ b->words[2]) |
+		 (a->words[3] ^ b->words[3]));
 }
 
 /* Has the tuple of such a packet no ports, but an identifier? */
