@@ -17,6 +17,7 @@ class Family4:
     second, third = "198.51.100.9", "172.21.0.1"  # for whoever adds them: more addresses of the host
     lan_host, lan_machine = "172.20.0.1", "172.20.0.2"  # for a LAN of the host's that is no uplink
     router, beyond = "192.0.2.1", "192.0.2.2"  # for one more hop behind the outside machine
+    groups = ("255.255.255.255", "10.80.255.255", "224.0.0.1")
     nobody = "203.0.113.250"  # for a blackhole of the outside machine
     servers = (OUTSIDE_FAR, "203.0.113.3", "192.0.2.77")  # of the outside machine, once more_servers() was there
     via = OUTSIDE_ADDRESS  # the host's default route
@@ -102,6 +103,7 @@ class Family6:
     second, third = "2001:db8:1::9", "2001:db8:21::1"
     lan_host, lan_machine = "2001:db8:20::1", "2001:db8:20::2"
     router, beyond = "2001:db8:b::1", "2001:db8:b::2"
+    groups = ("ff02::1", "ff02::2", "ff05::2", "ff0e::1", "ff02::fb")
     nobody = "2001:db8:cafe::250"
     servers = (OUTSIDE_FAR6, "2001:db8:cafe::3", "2001:db8:77::77")
     via = OUTSIDE_LINK_LOCAL
