@@ -8,13 +8,17 @@
      |                |          |       iptables and ip_forward | - veth - eth0  "b"            |
      +----------------+          +-------------------------------+        +----------------------+
 
-The bare wire is the veth pair between outside and host, without anything else.
+The bare wire is the veth pair between outside and host, without anything else. With FAMILY=6 all of it is IPv6.
 """
 import contextlib
 import os
 from collections import namedtuple
 
-from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, Host, Netns
+from topology import HOST_ADDRESS, HOST_ADDRESS6, OUTSIDE_ADDRESS, OUTSIDE_ADDRESS6, Host, Netns
+
+Family = namedtuple("Family", "number host outside any header")
+FAMILY = {4: Family(4, HOST_ADDRESS, OUTSIDE_ADDRESS, "0.0.0.0", 20),
+          6: Family(6, HOST_ADDRESS6, OUTSIDE_ADDRESS6, "::", 40)}[int(os.environ.get("FAMILY") or 4)]
 
 # Servers listen here; all of it is exposed.
 FIRST_PORT, LAST_PORT = 5201, 5203
@@ -44,8 +48,8 @@ class Contestant:
             self.expose("b", FIRST_PORT, LAST_PORT, proto)
         host, outside = self.host, self.host.outside
         self.paths = {
-            "masquerade": Path(a, outside, OUTSIDE_ADDRESS),
-            "expose": Path(outside, b, HOST_ADDRESS),
+            "masquerade": Path(a, outside, FAMILY.outside),
+            "expose": Path(outside, b, FAMILY.host),
             "endpoints": Path(a, b, self.address("b")),
             "host": Path(host, b, self.address("b")),
         }
@@ -59,20 +63,24 @@ class Bare(Contestant):
     key, title = "bare", "bare wire"
 
     def prepare(self):
-        self.paths = dict.fromkeys(PATHS, Path(self.host.outside, self.host, HOST_ADDRESS))
+        self.paths = dict.fromkeys(PATHS, Path(self.host.outside, self.host, FAMILY.host))
 
 
 class Bridge(Contestant):
     """The classic recipe, command by command as it is told everywhere."""
-    key, title = "bridge", "bridge+iptables"
+    WORDS = {4: {"iptables": "iptables", "forward": "net.ipv4.ip_forward", "subnet": "10.90.0.0/24", "net": "10.90.0.",
+                 "length": "24"},
+             6: {"iptables": "ip6tables", "forward": "net.ipv6.conf.all.forwarding", "subnet": "fd90::/64",
+                 "net": "fd90::", "length": "64 nodad"}}[FAMILY.number]
+    key, title = "bridge", f"bridge+{WORDS['iptables']}"
 
     START = """
         ip link add br0 type bridge
-        ip address add 10.90.0.1/24 dev br0
+        ip address add {net}1/{length} dev br0
         ip link set br0 up
-        sysctl -q net.ipv4.ip_forward=1
-        iptables -P FORWARD ACCEPT
-        iptables -t nat -A POSTROUTING -s 10.90.0.0/24 -o up0 -j MASQUERADE
+        sysctl -q {forward}=1
+        {iptables} -P FORWARD ACCEPT
+        {iptables} -t nat -A POSTROUTING -s {subnet} -o up0 -j MASQUERADE
         """
     ADD = """
         ip netns add $1
@@ -80,14 +88,14 @@ class Bridge(Contestant):
         ip link set v-$2 master br0
         ip link set v-$2 up
         ip -n $1 link set lo up
-        ip -n $1 address add $3/24 dev eth0
+        ip -n $1 address add $3/{length} dev eth0
         ip -n $1 link set eth0 up
-        ip -n $1 route add default via 10.90.0.1
+        ip -n $1 route add default via {net}1
         mkdir -p /etc/netns/$1
         echo nameserver 198.51.100.53 >/etc/netns/$1/resolv.conf
         """
     EXPOSE = """
-        iptables -t nat -A PREROUTING -p $1 -m addrtype --dst-type LOCAL --dport $2:$3 -j DNAT --to-destination $4
+        {iptables} -t nat -A PREROUTING -p $1 -m addrtype --dst-type LOCAL --dport $2:$3 -j DNAT --to-destination $4
         """
     DELETE = """
         ip netns del $1
@@ -95,8 +103,8 @@ class Bridge(Contestant):
         ip link del v-$2 2>/dev/null || true # it goes with the namespace, but that may take a while
         """
     DOWN = """
-        iptables -t nat -F
-        sysctl -q net.ipv4.ip_forward=0
+        {iptables} -t nat -F
+        sysctl -q {forward}=0
         ip link del br0
         """
 
@@ -104,13 +112,13 @@ class Bridge(Contestant):
         super().__init__()
         # Where br_netfilter is loaded, what crosses the bridge crosses iptables too. The recipe doesn't ask for that.
         with contextlib.suppress(AssertionError):
-            self.host.sysctl("net.bridge.bridge-nf-call-iptables", 0)
+            self.host.sysctl(f"net.bridge.bridge-nf-call-{self.WORDS['iptables']}", 0)
 
     def address(self, short):
-        return f"10.90.0.{ord(short) - ord('a') + 2}"
+        return f"{self.WORDS['net']}{ord(short) - ord('a') + 2}"
 
     def script(self, script, *arguments):
-        self.host.run("sh", "-ec", script, "sh", *arguments)
+        self.host.run("sh", "-ec", script.format(**self.WORDS), "sh", *arguments)
 
     def start(self):
         self.script(self.START)
@@ -136,7 +144,7 @@ class NsbpfTcx(Contestant):
     key, title = "tcx", "nsbpf, TCX"
 
     def address(self, short):
-        return self.host.endpoint(short).address
+        return self.host.endpoint(short).address_of(FAMILY)
 
     def add(self, short):
         return self.host.add(short)

@@ -10,18 +10,33 @@
 #include <sys/socket.h>
 #include <time.h>
 
-static inline struct sockaddr_in parse_address(const char *address, const char *port)
+/* Of either family, and as large as that family's calls want it. */
+struct address {
+	union {
+		struct sockaddr any;
+		struct sockaddr_in sin;
+		struct sockaddr_in6 sin6;
+	};
+	socklen_t size;
+};
+
+static inline struct address parse_address(const char *address, const char *port)
 {
-	struct sockaddr_in sin = { .sin_family = AF_INET };
+	struct address result = { .size = sizeof(result.sin) };
 	char *end;
 	unsigned long number = strtoul(port, &end, 10);
 
-	if (inet_pton(AF_INET, address, &sin.sin_addr) != 1)
-		errx(1, "not an IPv4 address: %s", address);
 	if (!*port || *end || !number || number > 65535)
 		errx(1, "not a port: %s", port);
-	sin.sin_port = htons(number);
-	return sin;
+	result.sin.sin_family = AF_INET;
+	result.sin.sin_port = htons(number); /* at the same place in both */
+	if (inet_pton(AF_INET, address, &result.sin.sin_addr) == 1)
+		return result;
+	result.size = sizeof(result.sin6);
+	result.sin6.sin6_family = AF_INET6;
+	if (inet_pton(AF_INET6, address, &result.sin6.sin6_addr) != 1)
+		errx(1, "not an address: %s", address);
+	return result;
 }
 
 static inline double parse_seconds(const char *text)
@@ -43,10 +58,10 @@ static inline double now(void)
 }
 
 /* A socket that waits for its peer no longer than this: a run whose packets are lost has to fail, not to hang. */
-static inline int open_socket(int type, int timeout)
+static inline int open_socket(const struct address *address, int type, int timeout)
 {
 	const struct timeval limit = { .tv_sec = timeout };
-	int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+	int fd = socket(address->any.sa_family, type | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
 		err(1, "socket");

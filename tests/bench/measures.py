@@ -11,7 +11,7 @@ import os
 import subprocess
 from collections import namedtuple
 
-from contestants import FIRST_PORT
+from contestants import FAMILY, FIRST_PORT
 from topology import TOP
 
 IPERF_PORT, UDP_PORT, TCP_PORT = range(FIRST_PORT, FIRST_PORT + 3)
@@ -69,7 +69,7 @@ def stream_back(path, durations):
 
 def flood(path, durations):
     tool = f"{TOOLS}/udpflood"
-    with serving(path.server, "ready", tool, "receive", "0.0.0.0", UDP_PORT, durations.other) as receiver:
+    with serving(path.server, "ready", tool, "receive", FAMILY.any, UDP_PORT, durations.other) as receiver:
         # longer than the receiver counts, which is from the first packet on
         client(path.client, tool, "send", path.address, UDP_PORT, durations.other + 0.2)
         received = result(receiver.stdout.read())
@@ -79,7 +79,7 @@ def flood(path, durations):
 def transactions(path, durations, kind):
     """New connections draw their ports from some 28,000, so many come upon what conntrack keeps of a closed one."""
     tool = f"{TOOLS}/tcprr"
-    with serving(path.server, "ready", tool, "serve", "0.0.0.0", TCP_PORT, cpu=CPUS[0]):
+    with serving(path.server, "ready", tool, "serve", FAMILY.any, TCP_PORT, cpu=CPUS[0]):
         done = result(client(path.client, tool, kind, path.address, TCP_PORT, durations.other))
     return done["transactions"] / done["seconds"] / 1e3
 
@@ -97,7 +97,7 @@ Measure = namedtuple("Measure", "title unit run")
 MEASURES = {
     "stream": Measure("TCP stream to the server", "Gbit/s", stream),
     "stream_back": Measure("TCP stream to the client", "Gbit/s", stream_back),
-    "packets": Measure("UDP, 64 bytes, received", "1000/s", flood),
+    "packets": Measure(f"UDP, {44 + FAMILY.header} bytes, received", "1000/s", flood),
     "requests": Measure("TCP request, response", "1000/s", requests),
     "connections": Measure("TCP connect, request, close", "1000/s", connections),
 }

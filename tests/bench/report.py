@@ -6,7 +6,7 @@ import statistics
 import sys
 import time
 
-from contestants import PATHS
+from contestants import FAMILY, PATHS
 from measures import MEASURES
 from processes import run
 from program_cost import PROGRAMS
@@ -75,6 +75,7 @@ def machine():
         "iptables": run("iptables", "--version").stdout.strip(),
         "iperf3": run("iperf3", "--version").stdout.split("\n", 1)[0],
         "load_before": os.getloadavg()[0],
+        "family": FAMILY.number,
     }
 
 
@@ -97,7 +98,8 @@ def cpu_times():
 # tables
 def print_machine(about):
     print(f"Linux {about['kernel']} {about['machine']}, {about['cpus']} × {about['cpu']}"
-          f"{' (virtual)' if about['hypervisor'] else ''}, {about['iptables']}, {about['iperf3']}")
+          f"{' (virtual)' if about['hypervisor'] else ''}, {about['iptables']}, {about['iperf3']}; "
+          f"traffic by IPv{about['family']}")
     if about["load_before"] >= 1:
         print(f"The machine is busy (load {about['load_before']:.1f}): the figures below mean little.")
 

@@ -28,14 +28,14 @@ static void answer(int client)
 		;
 }
 
-static void serve(const struct sockaddr_in *at)
+static void serve(const struct address *at)
 {
-	_cleanup_close_ int listener = open_socket(SOCK_STREAM, 0);
+	_cleanup_close_ int listener = open_socket(at, SOCK_STREAM, 0);
 	int fd;
 
 	set_option(listener, SOL_SOCKET, SO_REUSEADDR, 1);
 	set_option(listener, IPPROTO_TCP, TCP_NODELAY, 1); /* accepted sockets have it from here */
-	if (bind(listener, (const struct sockaddr *)at, sizeof(*at)) || listen(listener, 128))
+	if (bind(listener, &at->any, at->size) || listen(listener, 128))
 		err(1, "listen");
 	puts("ready");
 	fflush(stdout);
@@ -48,12 +48,12 @@ static void serve(const struct sockaddr_in *at)
 	}
 }
 
-static int open_connection(const struct sockaddr_in *to)
+static int open_connection(const struct address *to)
 {
-	int fd = open_socket(SOCK_STREAM, PATIENCE);
+	int fd = open_socket(to, SOCK_STREAM, PATIENCE);
 
 	set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (connect(fd, (const struct sockaddr *)to, sizeof(*to))) {
+	if (connect(fd, &to->any, to->size)) {
 		if (errno == EINPROGRESS) /* this is how SO_SNDTIMEO ends it */
 			errno = ETIMEDOUT;
 		err(1, "connect");
@@ -80,7 +80,7 @@ static void await_close(int fd)
 		err(1, "the server did not close");
 }
 
-static void requests(const struct sockaddr_in *to, double seconds)
+static void requests(const struct address *to, double seconds)
 {
 	_cleanup_close_ int fd = open_connection(to);
 	unsigned long transactions = 0;
@@ -93,7 +93,7 @@ static void requests(const struct sockaddr_in *to, double seconds)
 	printf("{\"transactions\": %lu, \"seconds\": %f}\n", transactions, end - start);
 }
 
-static void connections(const struct sockaddr_in *to, double seconds)
+static void connections(const struct address *to, double seconds)
 {
 	unsigned long transactions = 0;
 	double start = now(), end;
@@ -110,7 +110,7 @@ static void connections(const struct sockaddr_in *to, double seconds)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in address;
+	struct address address;
 
 	if (argc < 4)
 		errx(1, "usage: tcprr serve ADDRESS PORT | tcprr requests|connections ADDRESS PORT SECONDS");

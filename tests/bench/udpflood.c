@@ -9,7 +9,7 @@
 #include "load.h"
 
 #define BATCH 64
-#define PAYLOAD 18 /* with UDP, IP and Ethernet headers and the checksum of the wire: 64 bytes */
+#define PAYLOAD 18 /* with UDP, IPv4 and Ethernet headers and the checksum of the wire: 64 bytes */
 #define RECEIVE_BUFFER (8 << 20)
 #define PATIENCE 5 /* seconds that a receiver waits for a packet */
 
@@ -27,13 +27,13 @@ static void prepare_messages(void)
 	}
 }
 
-static void send_flood(const struct sockaddr_in *to, double seconds)
+static void send_flood(const struct address *to, double seconds)
 {
-	_cleanup_close_ int fd = open_socket(SOCK_DGRAM, PATIENCE);
+	_cleanup_close_ int fd = open_socket(to, SOCK_DGRAM, PATIENCE);
 	double end;
 
 	/* Connected, so that the route is looked up once and every packet is of one flow. */
-	if (connect(fd, (const struct sockaddr *)to, sizeof(*to)))
+	if (connect(fd, &to->any, to->size))
 		err(1, "connect");
 	for (end = now() + seconds; now() < end;)
 		/* Refused: the receiver has seen enough and left. No buffers: the device is behind. */
@@ -51,14 +51,14 @@ static int receive_batch(int fd)
 }
 
 /* The time counts from the first packet on, so neither side has to know when the other starts. */
-static void receive_flood(const struct sockaddr_in *at, double seconds)
+static void receive_flood(const struct address *at, double seconds)
 {
-	_cleanup_close_ int fd = open_socket(SOCK_DGRAM, PATIENCE);
+	_cleanup_close_ int fd = open_socket(at, SOCK_DGRAM, PATIENCE);
 	unsigned long packets = 0;
 	double start, end;
 
 	set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER);
-	if (bind(fd, (const struct sockaddr *)at, sizeof(*at)))
+	if (bind(fd, &at->any, at->size))
 		err(1, "bind");
 	puts("ready");
 	fflush(stdout);
@@ -71,7 +71,7 @@ static void receive_flood(const struct sockaddr_in *at, double seconds)
 
 int main(int argc, char **argv)
 {
-	struct sockaddr_in address;
+	struct address address;
 
 	if (argc != 5 || (strcmp(argv[1], "send") && strcmp(argv[1], "receive")))
 		errx(1, "usage: udpflood send|receive ADDRESS PORT SECONDS");
