@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""bpf(2) by ctypes: run a pinned program on one packet, read pinned maps."""
+"""bpf(2) by ctypes: run a pinned program on one packet, read pinned maps.
+
+Packets come as from a NIC that has summed all of their bytes (CHECKSUM_COMPLETE), if the kernel can do that: then a run
+fails if the sum that it leaves behind is not that of the bytes any more. A receiver would log "hw csum failure". With
+`summed=False` nobody has summed them: for packets whose length changes. The kernel drops the sum of those, but its test
+run compares it all the same.
+"""
 import contextlib
 import ctypes
+import errno
 import os
 import platform
 import struct
@@ -11,6 +18,8 @@ BPF_OBJ_GET, BPF_PROG_TEST_RUN = 7, 10
 
 SYS_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}[platform.machine()]
 CLONE_NEWNET = 0x40000000
+TEST_CHECKSUM_COMPLETE = 1 << 2  # BPF_F_TEST_SKB_CHECKSUM_COMPLETE
+TEST_FLAGS = TEST_CHECKSUM_COMPLETE if tuple(map(int, platform.release().split(".")[:2])) >= (6, 11) else 0
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -63,14 +72,15 @@ class Run:
     """One test run of a classifier, with nothing left to do but the system call; `data` is the packet, to be changed
     between two runs. It runs in the network namespace of the caller."""
 
-    def __init__(self, fd, packet, ifindex, **ctx):
+    def __init__(self, fd, packet, ifindex, summed=True, **ctx):
         self.data = ctypes.create_string_buffer(bytes(packet), len(packet))
         self._out = ctypes.create_string_buffer(len(packet) + 1024)  # an ICMP error is longer than what it is about
         self._ctx = (ctypes.c_char * 192).from_buffer(sk_buff(ifindex, **ctx))
         attr = bytearray(144)
         struct.pack_into("=IIIIQQ", attr, 0, fd, 0, len(packet), len(self._out), ctypes.addressof(self.data),
                          ctypes.addressof(self._out))
-        struct.pack_into("=I4xQ", attr, 40, len(self._ctx), ctypes.addressof(self._ctx))
+        struct.pack_into("=I4xQ8xI", attr, 40, len(self._ctx), ctypes.addressof(self._ctx),
+                         TEST_FLAGS if summed else 0)
         self._wanted = bytes(attr)
         self._attr = (ctypes.c_char * len(attr)).from_buffer(attr)
         self._call = (SYS_BPF, BPF_PROG_TEST_RUN, ctypes.byref(self._attr), len(attr))
@@ -79,7 +89,9 @@ class Run:
         """The verdict."""
         self._attr.raw = self._wanted  # the kernel has written its results over it
         if libc.syscall(*self._call) < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            error = ctypes.get_errno()
+            assert error != errno.EBADMSG, "skb->csum is not the sum of the packet"
+            raise OSError(error, os.strerror(error))
         return struct.unpack_from("=i", self._attr, 4)[0]
 
     @property

@@ -5,34 +5,40 @@ The "port" of an ICMP query is its identifier, as in the datapath; it has no sec
 """
 import struct
 
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from bpf import REDIRECT, SHOT, inside
+from siblings import FAMILIES
 from rig import expect, translated
 from topology import HOST_ADDRESS, OUTSIDE_FAR
 
+ETHERNET, ICMP_LENGTH = 14, 8
 PROTOS = ("tcp", "udp", "icmp")
-PORT_OFFSETS = {"tcp": 34, "udp": 34, "icmp": 38}
 SERVERS = [(OUTSIDE_FAR, 80), (OUTSIDE_FAR, 81), ("203.0.113.3", 80), ("192.0.2.77", 443)]
 
 
-def message(proto, sport, dport, answer=False, flags=None):
+def message(rig, proto, sport, dport, answer=False, flags=None):
     if proto == "icmp":
-        return ICMP(type=0, id=dport) / Raw(b"ping") if answer else ICMP(id=sport) / Raw(b"ping")
+        return rig.family.ping(dport if answer else sport, answer=answer) / Raw(b"ping")
     if proto == "tcp":
         return TCP(sport=sport, dport=dport, seq=7, ack=9, flags=flags or ("SA" if answer else "S"))
     return UDP(sport=sport, dport=dport) / Raw(b"payload")
 
 
 def first_packet(rig, node, proto, port, server=SERVERS[0], **more):
-    return rig.sent(node, server[0]) / message(proto, port, server[1], **more)
+    return rig.sent(node, server[0]) / message(rig, proto, port, server[1], **more)
 
 
 def port_of(proto, frame):
-    """Its source port."""
-    return struct.unpack_from("!H", frame, PORT_OFFSETS[proto])[0]
+    """Its source port; or the identifier of an echo."""
+    return struct.unpack_from("!H", frame, ports_offset(frame) + (4 if proto == "icmp" else 0))[0]
+
+
+def ports_offset(frame):
+    """In one without options."""
+    return ETHERNET + FAMILIES[frame[ETHERNET] >> 4].header_size
 
 
 def renamed(proto, end, port):
@@ -51,7 +57,7 @@ def open_flow(rig, node, proto, port, server=SERVERS[0], address=HOST_ADDRESS, *
 
 
 def from_outside(rig, proto, nat_port, server=SERVERS[0], address=HOST_ADDRESS, **more):
-    return rig.arrived(address, server[0]) / message(proto, server[1], nat_port, answer=True, **more)
+    return rig.arrived(address, server[0]) / message(rig, proto, server[1], nat_port, answer=True, **more)
 
 
 def answer(rig, node, proto, port, nat_port, server=SERVERS[0], **more):
@@ -74,17 +80,24 @@ def assured(rig, node, proto, port, server=SERVERS[0]):
 def refused(rig, node, packet, reason):
     """Dropped for that reason; what ICMP tells the sender may be silenced by its rate, so it is not looked at here."""
     with rig.dropped(reason):
-        verdict, out = rig.from_endpoint(node, packet)
-    assert verdict == SHOT or Ether(out)[IP].dst == node.address
+        verdict, out = rig.from_endpoint(node, packet, summed=False)
+    assert verdict == SHOT or Ether(out).payload.dst == node.address
 
 
 def prohibited(rig, node, packet):
-    """Instead of going its way the packet comes back, in an ICMP error 3/13 of the gateway's."""
-    verdict, out = rig.from_endpoint(node, packet)
-    error = Ether(out)
-    assert (verdict, error.dst, error[ICMP].type, error[ICMP].code) == (REDIRECT, node.mac, 3, 13)
-    assert (error[IP].src, error[IP].dst) == (node.netns.info["gateway"], node.address)
-    assert bytes(error[ICMP])[8:] == bytes(packet[IP])
+    """Instead of going its way the packet comes back, in an ICMP error of the gateway's that says so."""
+    is_error(rig, rig.from_endpoint(node, packet), "prohibited", packet, rig.to(node), node.gateway)
+
+
+def is_error(rig, result, kind, packet, ether=None, source=None):
+    """An ICMP error to the sender of this packet, about it; from the address that it was sent to, or another."""
+    verdict, out = result
+    frame, (number, code, _) = Ether(out), rig.family.kinds[kind]
+    assert verdict == REDIRECT and (ether is None or frame.dst == ether.dst)
+    assert (frame.payload.src, frame.payload.dst) == (source or packet.payload.dst, packet.payload.src)
+    icmp = bytes(frame.payload.payload)
+    assert (icmp[0], icmp[1]) == (number, code)
+    assert icmp[ICMP_LENGTH:] == bytes(packet.payload)[:len(icmp) - ICMP_LENGTH]
 
 
 class Flood:
@@ -94,12 +107,13 @@ class Flood:
         self.netns = rig.host.path
         program = rig.programs["from_endpoint" if node else "from_uplink"]
         self.run = program.prepare(packet, (node or rig.uplink).ifindex)
+        self.ports = ports_offset(bytes(packet))
 
     def send(self, ports):
         """By (source port, destination port); returns the verdicts, in order."""
         verdicts = []
         with inside(self.netns):
             for sport, dport in ports:
-                struct.pack_into("!HH", self.run.data, 34, sport, dport)
+                struct.pack_into("!HH", self.run.data, self.ports, sport, dport)
                 verdicts.append(self.run())
         return verdicts

@@ -8,30 +8,29 @@ That holds for every way through nsbpf, in both directions.
 import contextlib
 import struct
 
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
-from scapy.utils import checksum
 
 from bpf import REDIRECT, Map
-from rig import SECOND_ADDRESS, expect
+from siblings import rebuilt
+from rig import SECOND_ADDRESS, expect, l4_of
+from state import packed
 from topology import HOST_ADDRESS, OUTSIDE_FAR
 
 ROUTER = "192.0.2.77"  # beyond the uplink, on the way
-HEADERS = 28           # of an error without options: IP and ICMP
+ETHERNET, ICMP_LENGTH = 14, 8
+KINDS = ("network unreachable", "host unreachable", "port unreachable", "too big", "prohibited", "ttl exceeded",
+         "reassembly time exceeded", "parameter problem")
 
-# name: (type, code, second word of the ICMP header)
-KINDS = {"network unreachable": (3, 0, 0), "host unreachable": (3, 1, 0), "port unreachable": (3, 3, 0),
-         "too big": (3, 4, 1400), "prohibited": (3, 13, 0), "ttl exceeded": (11, 0, 0),
-         "reassembly time exceeded": (11, 1, 0), "parameter problem": (12, 0, 20 << 24)}
-PORT_UNREACHABLE = KINDS["port unreachable"]
-
-# name: (sport, dport, is it an answer) → what is in the packet. Of a ping's two "ports" one is 0: see struct tuple.
+# name: (rig, sport, dport, is it an answer) → what is in the packet. Of a ping's two "ports" one is 0: see struct tuple.
 L4S = {
-    "tcp": lambda s, d, answer: TCP(sport=s, dport=d, flags="SA" if answer else "S", seq=7, options=[("MSS", 1460)]),
-    "udp": lambda s, d, answer: UDP(sport=s, dport=d) / Raw(b"question"),
-    "udp without checksum": lambda s, d, answer: UDP(sport=s, dport=d, chksum=0) / Raw(b"question"),
-    "ping": lambda s, d, answer: ICMP(type=0 if answer else 8, id=s | d) / Raw(b"ping"),
+    "tcp": lambda rig, s, d, answer: TCP(sport=s, dport=d, flags="SA" if answer else "S", seq=7,
+                                         options=[("MSS", 1460)]),
+    "udp": lambda rig, s, d, answer: UDP(sport=s, dport=d) / Raw(b"question"),
+    "udp without checksum": lambda rig, s, d, answer: UDP(sport=s, dport=d, chksum=0) / Raw(b"question"),
+    "ping": lambda rig, s, d, answer: rig.family.ping(s | d, answer=answer) / Raw(b"ping"),
 }
 
 # name: (client, server, the address that is exposed); "-" is the outside
@@ -59,7 +58,8 @@ class Flow:
 
     def _packet(self, ether, ends, ttl, answer):
         src, dst, sport, dport = ends
-        return Ether(bytes(ether / IP(src=src, dst=dst, ttl=ttl, **self.fields) / self.build(sport, dport, answer)))
+        ip = self.rig.ip(src, dst, ttl=ttl, **self.fields)
+        return Ether(bytes(ether / ip / self.build(self.rig, sport, dport, answer)))
 
     def run(self):
         """The packet itself, and every byte of it arrives."""
@@ -74,7 +74,7 @@ class Flow:
         """One more packet of this direction."""
         return Flow(self.rig, build, self.sender, self.receiver, self.sent_ends, self.seen_ends)
 
-    def error(self, kind=PORT_UNREACHABLE, size=None, source=None, chksum=None, tail=b"", edit=lambda ip: None,
+    def error(self, kind="port unreachable", size=None, source=None, chksum=None, tail=b"", edit=lambda ip: None,
               **fields):
         """An error about the packet, quoting `size` bytes of it: as its reporter sends it, as the sender has to get it.
 
@@ -83,41 +83,47 @@ class Flow:
         """
         quotes = []
         for packet in (self.sent, self.seen):
-            packet = packet[IP].copy()
-            packet.ttl = 61
-            edit(packet)
-            del packet.chksum
-            quotes.append(bytes(packet)[:size])
+            packet = packet.copy()
+            setattr(packet.payload, "ttl" if packet.payload.version == 4 else "hlim", 61)
+            edit(packet.payload)
+            quotes.append(rebuilt(packet)[ETHERNET:][:size])
         sent, seen = quotes
-        fields = {"ttl": 63, "id": 1234, "tos": 0xc0, "proto": 1, **fields}
+        fields = {"ttl": 63, "id": 1234, "tos": 0xc0, "proto": self.rig.family.icmp, **fields}
         ether = self.rig.out(self.receiver) if self.receiver else self.rig.wan()
-        given = ether / IP(src=source or self.seen_ends[1], dst=self.seen_ends[0], **fields)
+        given = ether / self.rig.ip(source or self.seen_ends[1], self.seen_ends[0], **fields)
         ether = self.rig.to(self.sender) if self.sender else ether
         fields["ttl"] -= 1
-        wanted = ether / IP(src=source or self.sent_ends[1], dst=self.sent_ends[0], **fields)
-        return given / message(kind, seen + tail, chksum), wanted / message(kind, half_checksum(sent, seen) + tail)
+        wanted = ether / self.rig.ip(source or self.sent_ends[1], self.sent_ends[0], **fields)
+        return (given / message(self.rig, kind, seen + tail, chksum),
+                wanted / message(self.rig, kind, half_checksum(sent, seen) + tail))
 
     def report(self, error):
         return run(self.rig, self.receiver, error)
 
     def keys(self):
         """Of the connection's two entries: the one that this packet met, and its answers'."""
-        return [key(self.sent[IP].proto, self.sent_ends), key(self.sent[IP].proto, turned(self.seen_ends))]
+        return [key(self.proto, self.sent_ends), key(self.proto, turned(self.seen_ends))]
+
+    @property
+    def proto(self):
+        """The number of what is behind IP."""
+        return self.sent.payload.proto if self.sent.payload.version == 4 else self.sent.payload.nh
 
 
 def opened(rig, way, name="udp", answer=False, **fields):
     """The first packet of a new connection, or the answer to it, that has passed."""
     client, server, address = WAYS[way]
     client, target = (getattr(rig, node, None) for node in (client, server))
+    far, address = map(rig.family.address, (OUTSIDE_FAR, address or OUTSIDE_FAR))
     asked, served = EXPOSED[server, name.split()[0]]
-    sent_ends = (client.address if client else OUTSIDE_FAR, address or OUTSIDE_FAR, rig.port(), asked)
-    seen_ends = (sent_ends[0], target.address if target else OUTSIDE_FAR, sent_ends[2], served)
+    sent_ends = (client.address if client else far, address, rig.port(), asked)
+    seen_ends = (sent_ends[0], target.address if target else far, sent_ends[2], served)
     if client:
         first = Flow(rig, L4S[name], client, target, sent_ends, seen_ends, **fields)
         out = Ether(run(rig, client, first.sent)[1])
-        l4 = out[IP].payload
-        seen_ends = (out[IP].src, seen_ends[1], l4.id if ICMP in out else l4.sport, served)
-        assert seen_ends[0] == HOST_ADDRESS
+        port = l4_of(out).id if name == "ping" else l4_of(out).sport
+        seen_ends = (out.payload.src, seen_ends[1], port, served)
+        assert seen_ends[0] == rig.uplink.address
     flow = Flow(rig, L4S[name], client, target, sent_ends, seen_ends, **fields).run()
     return flow.answer() if answer else flow
 
@@ -138,18 +144,23 @@ def open_networks(rig):
             rig.host.nsbpf("network", "set", network, "--isolate", "on")
 
 
-def message(kind, quote, chksum=None):
-    """An ICMP message, with the checksum that scapy computes or with a given one."""
-    number, code, word = kind
-    if chksum is None:
-        chksum = checksum(struct.pack("!BBHI", number, code, 0, word) + quote)
-    return Raw(struct.pack("!BBHI", number, code, chksum, word) + quote)
+def message(rig, kind, quote, chksum=None):
+    """An ICMP message, with the checksum that scapy computes or with a given one.
+
+    `kind` is one of KINDS, or it is "too big" and the MTU, or (type, code, second word).
+    """
+    if isinstance(kind, str):
+        kind = rig.family.kinds[kind]
+    elif isinstance(kind[0], str):
+        kind = rig.family.kinds[kind[0]][:2] + kind[1:]
+    return rig.family.icmp_message(kind, quote, chksum)
 
 
 def half_checksum(sent, seen):
     """A quote that ends in the middle of the TCP checksum: nobody can translate half of one."""
-    cut = seen[9:10] == b"\x06" and len(seen) == (seen[0] & 15) * 4 + 17
-    return sent[:-1] + seen[-1:] if cut else sent
+    l4 = IP(seen + bytes(80)) if seen[:1] < b"\x50" else IPv6(seen + bytes(80))
+    offset = len(seen) + 80 - len(l4[TCP]) if TCP in l4 else 0
+    return sent[:-1] + seen[-1:] if offset and len(seen) == offset + 17 else sent
 
 
 def turned(ends):
@@ -160,12 +171,7 @@ def turned(ends):
 def key(proto, ends):
     """struct tuple"""
     src, dst, sport, dport = ends
-    return mapped(src) + mapped(dst) + struct.pack("!HHB3x", sport, dport, proto)
-
-
-def mapped(address):
-    """struct nsbpf_addr"""
-    return bytes(10) + b"\xff\xff" + bytes(map(int, address.split(".")))
+    return packed(src) + packed(dst) + struct.pack("!HHB3x", sport, dport, proto)
 
 
 def forget_rates(rig):

@@ -6,19 +6,23 @@
                      a 10.80.0.2    b 10.80.0.3     c 10.99.0.2
                      network default                network of its own
 
-Tests share one host a file: each takes ports of its own (`rig.port()`), so that no connection is another test's.
+Tests share one host a file: each takes ports of its own (`rig.port()`), so that no connection is another test's. They
+write IPv4; `rig.family` says which IP it is, see family.py.
 """
 import contextlib
 import itertools
 import os
 import re
 import struct
+from ipaddress import ip_network
 
-from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
+from scapy.layers.inet import ICMP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest
 from scapy.layers.l2 import Ether
 from scapy.packet import NoPayload, Raw
 
 from bpf import PASS, REDIRECT, SHOT, Map, PerCpuCounters, Program
+from siblings import FAMILIES, SIBLINGS, Family4, Family6
 from topology import HOST_ADDRESS, OUTSIDE_FAR, bpffs_mounts
 
 GATEWAY_MAC = "02:6e:73:62:70:66"
@@ -27,39 +31,54 @@ DROPS_H = os.path.join(os.path.dirname(__file__), "..", "..", "include", "nsbpf"
 EPHEMERAL = 40000  # in ip_local_port_range, so never a NAT port
 NAT_PORTS = [*range(1024, 32768), *range(61000, 65536)]
 # For a datagram of 16 bytes of UDP.
-BAD_IP_HEADERS = [{"ihl": 0}, {"ihl": 4}, {"ihl": 15}, {"len": 0}, {"len": 19}, {"len": 27}, {"len": 37},
-                  {"len": 65535}, {"version": 6}, {"version": 0}]
+BAD_IP_HEADERS = {4: [{"ihl": 0}, {"ihl": 4}, {"ihl": 15}, {"len": 0}, {"len": 19}, {"len": 27}, {"len": 37},
+                      {"len": 65535}, {"version": 6}, {"version": 0}],
+                  6: [{"plen": 0}, {"plen": 1}, {"plen": 7}, {"plen": 17}, {"plen": 65535}, {"version": 4},
+                      {"version": 0}, {"version": 15}]}
 # include/nsbpf/types.h
 TUPLE_SIZE, CONN_SIZE, CONN_XLAT = 40, 112, 8
 SETTINGS_SIZE, SETTINGS_TIMEOUTS, SETTINGS_SECOND, SETTINGS_FLAGS = 72, 20, 56, 68
 CONN_STATES = ("syn", "established", "fin", "closing", "reset", "udp", "icmp")
 TIMEOUTS = (*CONN_STATES, "fragment", "port")
 CLOCK_HZ = 954
-NAT_TABLES = 6  # those of the first two addresses: TCP, UDP, ICMP of each
+L4S = (TCP, UDP, ICMP, ICMPv6EchoRequest, ICMPv6EchoReply)
+NAT_TABLES = 9  # those of the first three addresses: TCP, UDP, ICMP of each
 
 
 class Node:
-    """An endpoint, or the uplink: the MAC and address behind a device of the host."""
+    """An endpoint, or the uplink: the MAC and the addresses behind a device of the host."""
 
-    def __init__(self, address, mac, ifindex, netns=None):
-        self.address, self.mac, self.ifindex, self.netns = address, mac, ifindex, netns
+    def __init__(self, rig, addresses, mac, ifindex, netns=None, gateways=()):
+        self.rig, self.mac, self.ifindex, self.netns = rig, mac, ifindex, netns
+        self.addresses, self.gateways = dict(zip(FAMILIES, addresses)), dict(zip(FAMILIES, gateways))
+
+    @property
+    def address(self):
+        return self.addresses[self.rig.family.number]
+
+    @property
+    def gateway(self):
+        return self.gateways[self.rig.family.number]
 
 
 class Rig:
+    family = Family4
+
     def __init__(self, host):
         self.host = host
-        host.ip("address", "add", SECOND_ADDRESS + "/32", "dev", "up0")
+        # On an IPv6 address of its own choice the host would send: the newest, if it is not a deprecated one.
+        host.ip_batch(f"address add {SECOND_ADDRESS}/32 dev up0",
+                      f"address add {Family6.address(SECOND_ADDRESS)}/128 dev up0 nodad preferred_lft 0")
         self.a = self.add("a")
         self.b = self.add("b")
-        host.nsbpf("network", "add", "other", "--subnet", "10.99.0.0/24")
+        SIBLINGS[ip_network("10.80.0.0/16")] = ip_network(self.a.gateways[6] + "/64", strict=False)
+        SIBLINGS[ip_network("10.99.0.0/24")] = ip_network("2001:db8:99::/64")
+        host.nsbpf("network", "add", "other", "--subnet", "10.99.0.0/24", "--subnet6", "2001:db8:99::/64")
         self.c = self.add("c", "--network", "other")
-        self.uplink = Node(HOST_ADDRESS, host.link("up0")["address"], host.link("up0")["ifindex"])
+        up0 = host.link("up0")
+        self.uplink = Node(self, (HOST_ADDRESS, Family6.address(HOST_ADDRESS)), up0["address"], up0["ifindex"])
         self.outside_mac = host.outside.link("wan0")["address"]
-        for name, ports, *options in (("a", "5000/tcp"), ("a", "5001/udp"), ("a", "6000-6010:7000/tcp"),
-                                      ("a", HOST_ADDRESS + ":5100/tcp"),
-                                      ("a", "5200/tcp", "--from", "192.0.2.0/24", "--from", "10.80.0.3/32"),
-                                      ("a", "127.0.0.1:5300/tcp"), ("b", "5400:80/both")):
-            host.nsbpf("expose", host.name(name), ports, *options)
+        self._expose()
         self.pins = next(path for path in (f"{mount}/nsbpf/{host.cookie:016x}" for mount in bpffs_mounts())
                          if os.path.exists(path))
         self.programs = {name: Program(f"{self.pins}/programs/{name}", host.path)
@@ -75,8 +94,20 @@ class Rig:
     def add(self, short, *options):
         endpoint = self.host.add(short, *options)
         info = endpoint.info
-        endpoint.sysctl("net.ipv6.conf.all.disable_ipv6", 1)  # its solicitations would be counted among the drops
-        return Node(info["addresses"][0], info["mac"], self.host.link(info["device"])["ifindex"], endpoint)
+        # Its addresses stay what they are; but what its stack sends by itself would be counted.
+        endpoint.sysctl("net.ipv6.conf.all.disable_ipv6", 1)
+        return Node(self, info["addresses"], info["mac"], self.host.link(info["device"])["ifindex"], endpoint,
+                    (info["gateway"], info["gateway6"]))
+
+    def _expose(self):
+        exposed = (("a", "5000/tcp"), ("a", "5001/udp"), ("a", "6000-6010:7000/tcp"),
+                                      ("a", HOST_ADDRESS + ":5100/tcp"),
+                                      ("a", f"[{Family6.address(HOST_ADDRESS)}]:5100/tcp"),
+                                      ("a", "5200/tcp", "--from", "192.0.2.0/24", "--from", "10.80.0.3/32",
+                                       "--from", "2001:db8:2::/64", "--from", self.b.addresses[6] + "/128"),
+                                      ("a", "127.0.0.1:5300/tcp"), ("a", "[::1]:5300/tcp"), ("b", "5400:80/both"))
+        for name, ports, *options in exposed:
+            self.host.nsbpf("expose", self.host.name(name), ports, *options)
 
     def close(self):
         for file in (*self.programs.values(), self.connections, self.settings, self.nat_ports, self.drop_counters):
@@ -101,13 +132,24 @@ class Rig:
         """The Ethernet header of what comes in by the uplink."""
         return Ether(src=self.outside_mac, dst=self.uplink.mac)
 
+    def ip(self, src=HOST_ADDRESS, dst=OUTSIDE_FAR, **fields):
+        return self.family.header(src=self.family.address(src), dst=self.family.address(dst), **fields)
+
     def sent(self, node, dst, **fields):
         """What an endpoint sends, up to IP."""
-        return self.out(node) / IP(src=node.address, dst=dst, **fields)
+        return self.out(node) / self.ip(node.address, dst, **fields)
 
     def arrived(self, dst=HOST_ADDRESS, src=OUTSIDE_FAR, **fields):
         """What comes in by the uplink, up to IP."""
-        return self.wan() / IP(src=src, dst=dst, **fields)
+        return self.wan() / self.ip(src, dst, **fields)
+    def datagram(self, ether, src, dst, sport, dport, ident, ttl=64):
+        """The four fragments of 5000 bytes by UDP; the checksum in the first is the whole datagram's."""
+        whole = ether / self.ip(src, dst, ttl=ttl) / UDP(sport=sport, dport=dport) / Raw(bytes(range(250)) * 20)
+        return self.family.fragments(whole, ident)
+
+    def serve(self, netns, proto, port=0, address="0.0.0.0"):
+        """An echo server."""
+        return (netns.tcp_echo if proto == "tcp" else netns.udp_echo)(port, self.family.address(address))
 
     # programs
     def from_endpoint(self, node, packet, **ctx):
@@ -162,26 +204,33 @@ def reverse(key):
     return struct.pack("=16s16s2s2s4s", daddr, saddr, dport, sport, proto)
 
 
-def datagram(ether, src, dst, sport, dport, ident, ttl=64):
-    """The four fragments of 5000 bytes by UDP; the checksum in the first is the whole datagram's."""
-    payload = UDP(sport=sport, dport=dport) / Raw(bytes(range(250)) * 20)
-    return fragment(Ether(bytes(ether / IP(src=src, dst=dst, id=ident, ttl=ttl) / payload)), 1480)
-
-
 def translated(packet, ether=None, ttl=-1, **ends):
     """The packet with other ends, as scapy builds it: every checksum from scratch."""
     result = packet.copy()
     if ether:
-        result[Ether].src, result[Ether].dst = ether.src, ether.dst
-    result[IP].ttl += ttl
+        result.src, result.dst = ether.src, ether.dst
+    ip = result.payload
+    if ip.version == 6:
+        ip.hlim += ttl
+    else:
+        ip.ttl += ttl
     for field in ("src", "dst"):
         if field in ends:
-            setattr(result[IP], field, ends[field])
-    l4 = next((result[layer] for layer in (TCP, UDP, ICMP) if layer in result), NoPayload())
+            setattr(ip, field, family_of(packet).address(ends[field]))
+    l4 = l4_of(result)
     for field in ("sport", "dport", "id"):
         if field in ends:
             setattr(l4, field, ends[field])
     return result
+
+
+def family_of(frame):
+    return FAMILIES[frame.payload.version]
+
+
+def l4_of(frame):
+    """Its TCP, UDP or ICMP echo."""
+    return next((frame[layer] for layer in L4S if layer in frame), NoPayload())
 
 
 def l4(proto, sport, dport, **fields):

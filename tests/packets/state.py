@@ -27,7 +27,9 @@ IFINDEX_BASE = 1 << 24
 ORIGINAL, SNAT, DNAT, HAIRPIN, FILTERED = (1 << bit for bit in range(5))
 SEEN_SYN, SEEN_ACK, SEEN_FIN, SEEN_RST = (1 << bit for bit in range(4))
 NAT_PROTOS = ("tcp", "udp", "icmp")
-IPPROTOS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", socket.IPPROTO_ICMP: "icmp"}
+IPPROTOS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", socket.IPPROTO_ICMP: "icmp",
+            socket.IPPROTO_ICMPV6: "icmp"}
+MAPPED = bytes(10) + b"\xff\xff"
 NAT_ADDRESS_READY = 1
 
 Tuple = collections.namedtuple("Tuple", "src dst sport dport proto")
@@ -40,13 +42,29 @@ def slot(node):
     return node.ifindex - IFINDEX_BASE
 
 
-def mapped(addr):
-    return bytes(10) + b"\xff\xff" + socket.inet_aton(addr)
+def packed(address):
+    """As struct nsbpf_addr."""
+    if ":" in address:
+        return socket.inet_pton(socket.AF_INET6, address)
+    return MAPPED + socket.inet_aton(address)
+
+
+def unpacked(addr):
+    if addr.startswith(MAPPED):
+        return socket.inet_ntoa(addr[len(MAPPED):])
+    return socket.inet_ntop(socket.AF_INET6, addr)
+
+
+def protocol(name, address):
+    """Its number in the family of this address."""
+    if name == "icmp":
+        return socket.IPPROTO_ICMPV6 if ":" in address else socket.IPPROTO_ICMP
+    return socket.getprotobyname(name)
 
 
 def parsed(key):
     src, dst, sport, dport, proto = TUPLE.unpack(key)
-    return Tuple(socket.inet_ntoa(src[12:]), socket.inet_ntoa(dst[12:]), sport, dport, IPPROTOS[proto])
+    return Tuple(unpacked(src), unpacked(dst), sport, dport, IPPROTOS[proto])
 
 
 def different(found, wanted):
@@ -110,10 +128,9 @@ class State:
         return [entry for key, entry in self.entries().items()
                 if parsed(key).proto == proto and port in parsed(key)[2:4] + parsed(entry.xlat)[2:4]]
 
-    @staticmethod
-    def key(src, dst, sport, dport, proto):
-        number = next(number for number, name in IPPROTOS.items() if name == proto)
-        return TUPLE.pack(mapped(src), mapped(dst), sport, dport, number)
+    def key(self, src, dst, sport, dport, proto):
+        src, dst = map(self.rig.family.address, (src, dst))
+        return TUPLE.pack(packed(src), packed(dst), sport, dport, protocol(proto, src))
 
     def entry(self, *ends):
         """One direction's, or None."""
@@ -137,12 +154,13 @@ class State:
     def nat_addresses(self):
         """Index of its port table → (address, how many ports are bound, by protocol)."""
         table = self._maps["nat_addresses"].lookup(bytes(4))[8:]  # behind its lock
-        return {index: (socket.inet_ntoa(addr[12:]), dict(zip(NAT_PROTOS, bound)))
+        return {index: (unpacked(addr), dict(zip(NAT_PROTOS, bound)))
                 for index, (addr, state, *bound) in enumerate(NAT_ADDRESS.iter_unpack(table))
                 if state == NAT_ADDRESS_READY}
 
     def nat_port(self, proto, port, address=HOST_ADDRESS):
         """Whose it is, by how many connections."""
+        address = self.rig.family.address(address)
         index = next((index for index, (addr, _) in self.nat_addresses().items() if addr == address), None)
         if index is None:
             return None

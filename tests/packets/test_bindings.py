@@ -128,7 +128,7 @@ def test_an_entry_that_leads_to_no_binding_is_replaced(rig, state, proto):
 class TestTwoCpus:
     """Cilium #33074, #33045: a port looked up and then inserted is another flow's by then."""
 
-    PAIRS = 200
+    PAIRS = 100
 
     def both(self, rig, packets):
         pairs = [tuple(rig.programs["from_endpoint"].prepare(packet, node.ifindex) for node, packet in pair)

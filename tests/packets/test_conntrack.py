@@ -7,9 +7,11 @@ import time
 import pytest
 from bpf import REDIRECT, SHOT
 from flows import PROTOS, SERVERS, answer, first_packet, from_outside, open_flow, port_of
+from icmp import message
 from race import race
 from rig import expect, translated
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet import TCP, UDP
+from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from topology import HOST_ADDRESS, OUTSIDE_FAR, wait_for
 
@@ -19,10 +21,10 @@ DEADLINE, CHECK, ROUTED, CLOCK_SHIFT = 0, 4, 68, 20
 
 
 @pytest.fixture(autouse=True)
-def settings(rig):
+def settings(shared_rig):
     yield
-    rig.set_second()
-    rig.set_timeouts(syn=240, established=7440, fin=7440, closing=240, reset=240, udp=300, icmp=60)
+    shared_rig.set_second()
+    shared_rig.set_timeouts(syn=240, established=7440, fin=7440, closing=240, reset=240, udp=300, icmp=60)
 
 
 def original(state, node, proto, port, server=SERVERS[0]):
@@ -105,15 +107,16 @@ class TestUsedAgain:
         entry = original(state, rig.a, "udp", port)
         reply = state.entry(server, HOST_ADDRESS, dport, chosen, "udp")
         sent = first_packet(rig, rig.a, "udp", port)
-        error = rig.arrived() / ICMP(type=3, code=3) / translated(sent, src=HOST_ADDRESS)[IP]
+        quoted = bytes(translated(sent, src=HOST_ADDRESS).payload)
+        error = rig.arrived(proto=rig.family.icmp) / message(rig, "port unreachable", quoted)
         for broken, packet, reason in ((entry, sent, "untracked"), (reply, error, "icmp-error"),
                                        (reply, from_outside(rig, "udp", chosen), "untracked")):
-            run = rig.from_uplink if packet[IP].dst == HOST_ADDRESS else functools.partial(rig.from_endpoint, rig.a)
+            run = rig.from_uplink if packet.payload.dst == rig.uplink.address else functools.partial(rig.from_endpoint, rig.a)
             check, = struct.unpack_from("=I", rig.connections.lookup(broken.key), CHECK)
             self.change(rig, broken, CHECK, check ^ 1)
             with rig.dropped(reason):
                 verdict, out = run(packet)
-            assert verdict == SHOT or packet is sent and IP(out[14:]).dst == rig.a.address
+            assert verdict == SHOT or packet is sent and Ether(out).payload.dst == rig.a.address
             self.change(rig, broken, CHECK, check)
             with rig.dropped():
                 assert run(packet)[0] == REDIRECT

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """An endpoint asks for a port of the host's that an endpoint serves: the same one, another, another network's."""
 import pytest
-from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
@@ -31,7 +31,7 @@ def test_there_and_back(rig, client, server, proto, asked, served, address):
 def test_pitfall_cni_68_the_server_sees_what_the_outside_sees(rig, proto, asked, served, client):
     """RFC 4787 REQ-9: the client's external address and port, by whichever address of the host it asks."""
     client = getattr(rig, client)
-    for address in (HOST_ADDRESS, SECOND_ADDRESS, "10.80.0.1"):
+    for address in (HOST_ADDRESS, SECOND_ADDRESS, rig.a.gateway):
         port = rig.port() + 30000
         chosen = open_flow(rig, client, proto, port)
         packet = rig.sent(client, address) / l4(proto, port, asked)
@@ -58,7 +58,8 @@ def test_a_client_asks_one_server_by_two_addresses(rig):
 def test_without_any_address_for_the_outside(make_rig):
     """A host with no uplink: then it is the address that was asked."""
     rig, state = make_rig()
-    rig.host.ip("route", "del", "default")
+    for family in ("-4", "-6"):
+        rig.host.ip(family, "route", "del", "default")
     rig.host.nsbpf("uplink", "del", "up0")
     for address in (HOST_ADDRESS, SECOND_ADDRESS):
         port = rig.port()
@@ -109,7 +110,7 @@ def test_only_for_some_sources(rig):
 def test_exposed_on_one_address(rig):
     packet = rig.sent(rig.b, HOST_ADDRESS) / TCP(sport=rig.port(), dport=5100, flags="S")
     assert rig.from_endpoint(rig.b, packet)[0] == REDIRECT
-    packet[IP].dst = SECOND_ADDRESS
+    packet.payload.dst = rig.family.address(SECOND_ADDRESS)
     expect_untouched(rig.from_endpoint(rig.b, packet), packet)
 
 
@@ -137,7 +138,7 @@ def test_an_address_that_is_not_the_hosts(rig):
 
 
 def test_the_gateway_address_is_one_of_the_hosts(rig):
-    packet = rig.sent(rig.b, "10.80.0.1") / TCP(sport=rig.port(), dport=5000, flags="S")
+    packet = rig.sent(rig.b, rig.b.gateway) / TCP(sport=rig.port(), dport=5000, flags="S")
     expect(rig.from_endpoint(rig.b, packet), REDIRECT,
            translated(packet, rig.to(rig.a), src=HOST_ADDRESS, dst=rig.a.address))
 

@@ -22,7 +22,7 @@ class Peer:
         self.known_as = open_flow(rig, node, proto, self.port)
 
     def packet(self, other, **more):
-        return self.rig.sent(self.node, HOST_ADDRESS) / message(self.proto, self.port, other.known_as, **more)
+        return self.rig.sent(self.node, HOST_ADDRESS) / message(self.rig, self.proto, self.port, other.known_as, **more)
 
     def reaches(self, other, **more):
         packet = self.packet(other, **more)
@@ -37,9 +37,9 @@ class Peer:
 
 
 @pytest.fixture(scope="module")
-def cone(rig):
-    rig.host.nsbpf("network", "add", "cone", "--subnet", "10.98.0.0/24", "--filtering", "endpoint-independent")
-    return rig.add("cone", "--network", "cone")
+def cone(shared_rig):
+    shared_rig.host.nsbpf("network", "add", "cone", "--subnet", "10.98.0.0/24", "--filtering", "endpoint-independent")
+    return shared_rig.add("cone", "--network", "cone")
 
 
 @pytest.mark.parametrize("proto", ["tcp", "udp"])
@@ -138,7 +138,7 @@ class TestNotBound:
 
     def test_a_host_socket_came_later(self, rig, proto):
         peer = Peer(rig, proto, rig.b)
-        with (rig.host.tcp_echo if proto == "tcp" else rig.host.udp_echo)(peer.known_as):
+        with rig.serve(rig.host, proto, peer.known_as):
             self.asked(rig, proto, peer.known_as)
 
 

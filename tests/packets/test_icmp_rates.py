@@ -19,7 +19,7 @@ def no_errors_yet(rig):
 def answered(rig, node, *packets):
     """How many of so many packets, one right after the other."""
     name, device = ("from_endpoint", node.ifindex) if node else ("from_uplink", rig.uplink.ifindex)
-    runs = [rig.programs[name].prepare(packet, device) for packet in packets]
+    runs = [rig.programs[name].prepare(packet, device, summed=False) for packet in packets]
     with inside(rig.host.path):
         return [once() for once in runs].count(REDIRECT)
 

@@ -3,14 +3,15 @@
 import struct
 
 import pytest
-from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_NOP, IPOption_RR
+from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Padding, Raw
 from scapy.utils import checksum
 
 from bpf import REDIRECT
 from flows import refused
-from rig import expect, translated
+from rig import expect, l4_of, translated
+from state import packed
 from topology import HOST_ADDRESS, OUTSIDE_FAR
 
 # name: (IP fields, (sport, dport, src, dst as the answer's receiver sees them) → L4 and payload)
@@ -21,11 +22,9 @@ MASQUERADED = {
     "udp odd length": ({}, lambda s, d: UDP(sport=s, dport=d) / Raw(b"odd")),
     "udp empty": ({}, lambda s, d: UDP(sport=s, dport=d)),
     "udp without checksum": ({}, lambda s, d: UDP(sport=s, dport=d, chksum=0) / Raw(b"no checksum")),
-    "full size": ({"flags": "DF"}, lambda s, d: UDP(sport=s, dport=d) / Raw(bytes(range(256)) * 5 + bytes(192))),
-    "ip options": ({"options": [IPOption_NOP(), IPOption_RR(routers=["0.0.0.0"])]},
-                   lambda s, d: TCP(sport=s, dport=d, flags="S")),
-    "40 bytes of ip options": ({"options": [IPOption_NOP() for _ in range(40)]},
-                               lambda s, d: UDP(sport=s, dport=d) / Raw(b"x")),
+    "full size": ({"flags": "DF"}, lambda s, d: UDP(sport=s, dport=d) / Raw(bytes(range(256)) * 5 + bytes(172))),
+    "ip options": ({"options": 8}, lambda s, d: TCP(sport=s, dport=d, flags="S")),
+    "40 bytes of ip options": ({"options": 40}, lambda s, d: UDP(sport=s, dport=d) / Raw(b"x")),
     "dscp and ecn": ({"tos": 0xbb}, lambda s, d: TCP(sport=s, dport=d, flags="SEC")),
     "ip id and df": ({"id": 0x1234, "flags": "DF"}, lambda s, d: UDP(sport=s, dport=d) / Raw(b"x")),
     "ttl 2": ({"ttl": 2}, lambda s, d: UDP(sport=s, dport=d) / Raw(b"x")),
@@ -49,41 +48,41 @@ def test_masqueraded_and_back(rig, case):
 
 def udp_payload_for_checksum_0(src, dst, sport, dport):
     """Two bytes that make the checksum of the *translated* datagram 0, which RFC 768 has sent as 0xffff."""
-    pseudo = bytes(IP(src=src, dst=dst))[12:20] + struct.pack("!BBH", 0, 17, 10)
-    return struct.pack("!H", checksum(pseudo + struct.pack("!HHHHH", sport, dport, 10, 0, 0)))
+    pseudo = packed(src) + packed(dst) if ":" in src else packed(src)[12:] + packed(dst)[12:]
+    return struct.pack("!H", checksum(pseudo + struct.pack("!HHHHHHH", 17, 10, sport, dport, 10, 0, 0)))
 
 
 def test_checksum_that_becomes_0_is_sent_as_ffff(rig):
-    port = rig.port()
-    payload = Raw(udp_payload_for_checksum_0(HOST_ADDRESS, OUTSIDE_FAR, port, 53))
+    port, (host, far) = rig.port(), map(rig.family.address, (HOST_ADDRESS, OUTSIDE_FAR))
+    payload = Raw(udp_payload_for_checksum_0(host, far, port, 53))
     packet = rig.sent(rig.a, OUTSIDE_FAR) / UDP(sport=port, dport=53) / payload
     verdict, out = rig.from_endpoint(rig.a, packet)
     assert (verdict, Ether(out)[UDP].chksum) == (REDIRECT, 0xffff)
-    payload = Raw(udp_payload_for_checksum_0(OUTSIDE_FAR, rig.a.address, 53, port))
+    payload = Raw(udp_payload_for_checksum_0(far, rig.a.address, 53, port))
     answer = rig.arrived() / UDP(sport=53, dport=port) / payload
     verdict, out = rig.from_uplink(answer)
     assert (verdict, Ether(out)[UDP].chksum) == (REDIRECT, 0xffff)
-    assert Ether(out)[IP].dst == rig.a.address
+    assert Ether(out).payload.dst == rig.a.address
 
 
 @pytest.mark.parametrize("ident", [0, 1, 0xffff])
 def test_ping_and_its_answer(rig, ident):
-    packet = rig.sent(rig.a, OUTSIDE_FAR) / ICMP(id=ident, seq=3) / Raw(b"ping")
+    packet = rig.sent(rig.a, OUTSIDE_FAR) / rig.family.ping(ident, seq=3) / Raw(b"ping")
     verdict, out = rig.from_endpoint(rig.a, packet)
-    chosen = Ether(out)[ICMP].id
+    chosen = l4_of(Ether(out)).id
     expect((verdict, out), REDIRECT, translated(packet, src=HOST_ADDRESS, id=chosen))
     # the same ping again keeps its identifier: the second answer belongs to the same process
-    packet[ICMP].seq = 4
+    l4_of(packet).seq = 4
     expect(rig.from_endpoint(rig.a, packet), REDIRECT, translated(packet, src=HOST_ADDRESS, id=chosen))
-    answer = rig.arrived() / ICMP(type=0, id=chosen, seq=3) / Raw(b"ping")
+    answer = rig.arrived() / rig.family.ping(chosen, seq=3, answer=True) / Raw(b"ping")
     expect(rig.from_uplink(answer), REDIRECT, translated(answer, rig.to(rig.a), dst=rig.a.address, id=ident))
 
 
 def test_ping_identifiers_of_two_endpoints_differ(rig):
     chosen = set()
     for node in (rig.a, rig.b):
-        packet = rig.sent(node, OUTSIDE_FAR) / ICMP(id=77) / Raw(b"ping")
-        chosen.add(Ether(rig.from_endpoint(node, packet)[1])[ICMP].id)
+        packet = rig.sent(node, OUTSIDE_FAR) / rig.family.ping(77) / Raw(b"ping")
+        chosen.add(l4_of(Ether(rig.from_endpoint(node, packet)[1])).id)
     assert len(chosen) == 2
 
 
@@ -91,7 +90,7 @@ def test_gso_packet(rig):
     """Larger than the MTU, and cut to size later: not too big."""
     port = rig.port()
     packet = rig.sent(rig.a, OUTSIDE_FAR) / TCP(sport=port, dport=80) / Raw(bytes(3000))
-    result = rig.from_endpoint(rig.a, packet, gso_size=1460, gso_segs=3)
+    result = rig.from_endpoint(rig.a, packet, gso_size=1480 - rig.family.header_size, gso_segs=3)
     expect(result, REDIRECT, translated(packet, src=HOST_ADDRESS))
 
 

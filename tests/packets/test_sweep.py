@@ -2,7 +2,9 @@
 """The sweep that ends connections: it overlooks none, it is never late, and it begins again when it has rested."""
 import time
 
+import pytest
 from flows import Flood, first_packet
+from siblings import FAMILIES
 from topology import wait_for
 
 SECOND = 0.3  # s
@@ -11,13 +13,14 @@ LATEST = 1.0  # half a SECOND until the sweep comes by, and what a busy machine 
 CLOCK_SHIFT = 20  # what makes clock units of nanoseconds
 
 
+@pytest.mark.families("both")
 def test_pitfall_cilium_27405_no_round_is_missed(make_rig):
-    """With new connections all the time; twice, and nothing in between."""
+    """With new connections all the time; first IPv4 ones, then IPv6 ones, and nothing in between."""
     rig, state = make_rig()
     rig.set_second(1000 * SECOND)
     rig.set_timeouts(udp=2)
-    flood = Flood(rig, first_packet(rig, rig.a, "udp", 1), rig.a)
-    for first in (2000, 12000):
+    for rig.family, first in zip(FAMILIES.values(), (2000, 12000)):
+        flood = Flood(rig, first_packet(rig, rig.a, "udp", 1), rig.a)
         opened, end = 0, time.monotonic() + 2.5
         while time.monotonic() < end:
             flood.send((first + port, 53) for port in range(opened, opened + 50))
