@@ -133,6 +133,21 @@ class TestWhoGetsThere:
             assert refused(host.outside, other.host, 5000)
         assert host.json()["drops"]["source"] >= before + 2
 
+    def test_of_a_routed_network(self, host, a, family):
+        """Its endpoint is reached by the host's address, too, and reaches others' ports like that."""
+        host.nsbpf("network", "add", "routed", "--mode", "routed", family.subnet_option, family.subnets[0])
+        c = host.add("c", "--network", "routed")
+        host.nsbpf("expose", c.name, "5000:80/both")
+        host.nsbpf("expose", a.name, "6000:80/both")
+        with echoes(c, 80, family.any), echoes(a, 80, family.any):
+            for client, address in ((host.outside, family.host), (a, family.host), (c, family.host),
+                                    (host, family.loopback), (host, family.host)):
+                for port, endpoint in ((5000, c), (6000, a)):
+                    for seen in answers(client, address, port):
+                        assert seen["local"] == endpoint.address_of(family)
+                        if client is host.outside:
+                            assert seen["peer"] == family.outside
+
     def test_range_shifted(self, host, a, b, family):
         host.nsbpf("expose", a.name, "6000-6999:7000/both")
         for entry in host.json("ports"):
