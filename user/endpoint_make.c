@@ -13,6 +13,7 @@
 #include "endpoint_internal.h"
 #include "host_addresses.h"
 #include "netns.h"
+#include "sysctl.h"
 
 #define NS_DEVICE "eth0"
 
@@ -112,6 +113,19 @@ static int configure_outside(struct host *host, const struct endpoint *endpoint,
 	return ret;
 }
 
+/* Should from_endpoint be missing: no namespace makes itself a router of the host. In a container /proc/sys may be
+ * read-only, and without IPv6 there is no such switch. */
+static int refuse_advertisements(const struct endpoint *endpoint, unsigned int slot)
+{
+	char device[IFNAMSIZ], path[SYSCTL_PATH];
+	int ret;
+
+	endpoint_device(endpoint, slot, device);
+	snprintf(path, sizeof(path), "net/ipv6/conf/%s/accept_ra", device);
+	ret = sysctl_write(path, 0);
+	return ret == -ENOENT || sysctl_is_closed(ret) ? 0 : ret;
+}
+
 static int fail_inside(const struct endpoint *endpoint, int ret, struct error *err)
 {
 	return fail(err, ret == -EEXIST ? EXIT_CONFLICT : EXIT_SYSTEM, "cannot configure namespace %s: %s",
@@ -165,13 +179,15 @@ static int configure_namespace(struct host *host, struct endpoint *endpoint, con
 	return ret ? fail_inside(endpoint, ret, err) : 0;
 }
 
-static int configure_host(struct host *host, const struct endpoint *endpoint, const struct network *network,
-			  struct error *err)
+static int configure_host(struct host *host, unsigned int slot, const struct endpoint *endpoint,
+			  const struct network *network, struct error *err)
 {
 	struct nsbpf_addr addr4 = addr_from4(endpoint->addr4), gateway4 = addr_from4(network->gateway4);
 	int ret;
 
-	ret = link_set_up(host->nl, endpoint->ifindex);
+	ret = refuse_advertisements(endpoint, slot);
+	if (!ret)
+		ret = link_set_up(host->nl, endpoint->ifindex);
 	if (!ret)
 		ret = configure_outside(host, endpoint, &addr4, &gateway4);
 	if (!ret && !addr_is_any(&endpoint->addr6))
@@ -218,7 +234,7 @@ int endpoint_make(struct host *host, unsigned int slot, struct endpoint *endpoin
 	    datapath_attach(host, endpoint->ifindex, HOOK_FROM_ENDPOINT, err) ||
 	    datapath_attach(host, endpoint->ifindex, HOOK_TO_ENDPOINT, err) ||
 	    configure_namespace(host, endpoint, network, ns_fd, spec, err) ||
-	    configure_host(host, endpoint, network, err))
+	    configure_host(host, slot, endpoint, network, err))
 		return -1;
 	endpoint->state = SLOT_READY;
 	return endpoint_write(host, slot, endpoint, err);

@@ -6,13 +6,14 @@
 
 #include "sysctl.h"
 
-/* New devices take theirs from `default`; packets are routed as if they came from `lo`. */
+/* Whoever sets `all` has set the others. New devices take theirs from `default`; packets are routed as if they came
+ * from `lo`. */
 static const struct {
 	const char *path;
 	const char *why;
 } switches[] = {
-	{ "net/ipv6/conf/default/disable_ipv6", "net.ipv6.conf.default.disable_ipv6 is 1 on this host" },
 	{ "net/ipv6/conf/all/disable_ipv6", "net.ipv6.conf.all.disable_ipv6 is 1 on this host" },
+	{ "net/ipv6/conf/default/disable_ipv6", "net.ipv6.conf.default.disable_ipv6 is 1 on this host" },
 	{ "net/ipv6/conf/lo/disable_ipv6", "net.ipv6.conf.lo.disable_ipv6 is 1 on this host" },
 };
 

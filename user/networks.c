@@ -14,10 +14,22 @@
 #include "subnets.h"
 #include "uplinks.h"
 
+/* Packets from outside are only looked up among endpoints if one of them may be meant. */
+static void note_routed(const struct host *host)
+{
+	__u32 flags = host->settings->flags & ~SETTING_ROUTED;
+
+	for (unsigned int slot = 1; slot < NSBPF_MAX_NETWORKS; slot++)
+		if (host->networks[slot].flags & (NETWORK_ROUTED4 | NETWORK_ROUTED6))
+			flags |= SETTING_ROUTED;
+	__atomic_store_n(&host->settings->flags, flags, __ATOMIC_RELAXED);
+}
+
 static int write_network(const struct host *host, __u32 slot, const struct network *network, struct error *err)
 {
 	if (bpf_map_update_elem(host->maps[MAP_NETWORKS], &slot, network, BPF_ANY))
 		return fail(err, EXIT_SYSTEM, "cannot note network %s: %s", network->name, strerror(errno));
+	note_routed(host);
 	return 0;
 }
 

@@ -132,11 +132,11 @@ def test_unexpose_names_what_stays_open(host, a):
 
 
 def test_a_new_endpoint_counts_from_zero(host, a):
-    assert a.ping(OUTSIDE_FAR).returncode == 0
-    assert a.info["tx_packets"] > 0
+    host.run("ping", "-q", "-c", "50", "-i", "0.002", a.address)
+    assert a.info["tx_packets"] >= 50
     host.nsbpf("del", a.name)
-    again = host.add("b")
-    assert (again.info["tx_packets"], again.info["rx_packets"]) == (0, 0)
+    again = host.add("b").info  # with what a fresh device has to say
+    assert again["tx_packets"] < 10 and again["rx_packets"] < 10
 
 
 def test_a_tagged_frame_does_not_leave(host, a):

@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """add, del, down: what they make, what they say, and that it is gone afterwards."""
+import ipaddress
 import os
 import re
 import struct
+import time
 
 import maps
 import pytest
 import snapshot
-from topology import ETC_NETNS, HOST_ADDRESS, NETNS_DIR, OUTSIDE_ADDRESS, OUTSIDE_FAR, Netns, run
+from families import FAMILIES, Family6
+from topology import (ETC_NETNS, HOST_ADDRESS, NETNS_DIR, OUTSIDE_ADDRESS, OUTSIDE_FAR, OUTSIDE_FAR6,
+                      OUTSIDE_LINK_LOCAL, Netns, run, wait_for)
 
 GATEWAY_MAC = "02:6e:73:62:70:66"
 FIRST_SLOT = 1
 ADDED = re.compile(r"(?P<name>\S+): (?P<address>[\d.]+)/(?P<prefix>\d+) via (?P<gateway>[\d.]+),"
+                   r" (?P<address6>fd[0-9a-f:]+)/(?P<prefix6>\d+) via (?P<gateway6>fd[0-9a-f:]+),"
                    r" network (?P<network>\S+), mac (?P<mac>[0-9a-f:]{17}), mtu (?P<mtu>\d+), dns (?P<dns>.+)\n")
 
 
@@ -23,6 +28,22 @@ def interfaces(netns):
     return {link["ifname"]: link for link in netns.ip_json("-d", "link")}
 
 
+def default_network(host):
+    network, = (entry for entry in host.json("network", "list") if entry["name"] == "default")
+    return network
+
+
+def addresses(netns, device, family, scope="global"):
+    """As they are written: "10.80.0.2/16"."""
+    return [f"{info['local']}/{info['prefixlen']}"
+            for link in netns.ip_json(f"-{family.number}", "address", "show", "dev", device, "scope", scope)
+            for info in link["addr_info"] if info]
+
+
+def routes(netns, family, *what):
+    return netns.ip_json(f"-{family.number}", "route", "show", *what)
+
+
 @pytest.mark.attach
 def test_add_says_what_it_chose(host):
     done = host.nsbpf("add", host.name("a"))
@@ -30,6 +51,8 @@ def test_add_says_what_it_chose(host):
     assert said, done.stdout
     assert said["name"] == host.name("a")
     assert (said["address"], said["prefix"], said["gateway"]) == ("10.80.0.2", "16", "10.80.0.1")
+    subnet6 = ipaddress.ip_network(default_network(host)["subnet6"])
+    assert (said["address6"], said["prefix6"], said["gateway6"]) == (str(subnet6[2]), "64", str(subnet6[1]))
     assert (said["network"], said["mac"], said["mtu"]) == ("default", "02:6e:0a:50:00:02", "1500")
     assert done.stderr == ""
     assert host.json("uplink", "list")[0]["attach"] == host.attach
@@ -44,27 +67,48 @@ def test_namespace_is_as_ip_netns_makes_it(host):
     assert "UP" in links["lo"]["flags"] and "UP" in links["eth0"]["flags"]
     assert links["eth0"]["address"] == "02:6e:0a:50:00:02"
     assert links["eth0"]["mtu"] == 1500
-    addresses = [f"{info['local']}/{info['prefixlen']}" for link in ns.ip_json("-4", "address", "show", "dev", "eth0")
-                 for info in link["addr_info"]]
-    assert addresses == ["10.80.0.2/16"]
-    routes = {(route["dst"], route.get("gateway"), route["dev"]) for route in ns.ip_json("route")}
-    assert routes == {("default", "10.80.0.1", "eth0"), ("10.80.0.0/16", None, "eth0")}
 
 
-def test_host_side(host):
+def test_addresses_and_routes_inside(host, family):
+    ns = host.add("a")
+    subnet = default_network(host)["subnet6" if family.number == 6 else "subnet"]
+    assert addresses(ns, "eth0", family) == [f"{ns.address_of(family)}/{subnet.split('/')[1]}"]
+    found = {(route["dst"], route.get("gateway"), route["dev"]) for route in routes(ns, family)}
+    assert found - {("fe80::/64", None, "eth0")} == {("default", ns.gateway_of(family), "eth0"), (subnet, None, "eth0")}
+
+
+def test_a_namespace_has_a_link_local_address_as_usual(host):
+    """Neighbour discovery needs it; made of the MAC, and the host's end has none."""
+    ns = host.add("a", "--mac", "02:00:5e:00:53:01")
+    wait_for(lambda: addresses(ns, "eth0", Family6, "link") == ["fe80::5eff:fe00:5301/64"])
+    assert addresses(host, ns.device, Family6, "link") == []
+
+
+def test_both_families_work_as_soon_as_add_has_returned(host, family):
+    """No address waits for duplicate detection, neither here nor there."""
+    host.outside.tcp_echo(7000, address=family.any)
+    for number in range(5):
+        ns = host.add(f"n{number}")
+        started = time.monotonic()
+        assert ns.tcp(family.far, 7000, timeout=0.9)["data"] == "hello", "before a SYN would be repeated"
+        assert time.monotonic() - started < 0.9
+        assert host.ping(ns.address_of(family)).returncode == 0
+
+
+def test_host_side(host, family):
     ns = host.add("a")
     name = f"nsb-{ns.name}"
     assert ns.device == name if len(name) <= 15 else re.fullmatch(r"nsb\d+", ns.device)
     veth = interfaces(host)[ns.device]
     assert veth["address"] == GATEWAY_MAC and "UP" in veth["flags"] and veth["mtu"] == 1500
-    addresses = [(info["local"], info["prefixlen"]) for link in host.ip_json("-4", "address", "show", "dev", ns.device)
-                 for info in link["addr_info"]]
-    assert addresses == [("10.80.0.1", 32)]
-    routes = host.ip_json("route")
-    assert [route["dev"] for route in routes if route["dst"] == "10.80.0.2"] == [ns.device]
-    assert [route.get("type") for route in routes if route["dst"] == "10.80.0.0/16"] == ["unreachable"]
-    neighbours = host.ip_json("neighbour", "show", "nud", "permanent", "dev", ns.device)
-    assert [(n["dst"], n["lladdr"]) for n in neighbours] == [("10.80.0.2", "02:6e:0a:50:00:02")]
+    assert addresses(host, ns.device, family) == [f"{ns.gateway_of(family)}/{family.length}"]
+    found = routes(host, family)
+    assert [(route["dev"], route["prefsrc"]) for route in found if route["dst"] == ns.address_of(family)] == [
+        (ns.device, ns.gateway_of(family))]
+    subnet = default_network(host)["subnet6" if family.number == 6 else "subnet"]
+    assert [route.get("type") for route in found if route["dst"] == subnet] == ["unreachable"]
+    neighbours = host.ip_json(f"-{family.number}", "neighbour", "show", "nud", "permanent", "dev", ns.device)
+    assert [(n["dst"], n["lladdr"]) for n in neighbours] == [(ns.address_of(family), "02:6e:0a:50:00:02")]
 
 
 def test_long_name_gets_a_short_device(host):
@@ -77,9 +121,11 @@ def test_long_name_gets_a_short_device(host):
 @pytest.mark.attach
 def test_namespace_reaches_host_and_outside(host):
     a, b = host.add("a"), host.add("b")
-    for source, target in ((a, "10.80.0.1"), (a, HOST_ADDRESS), (a, OUTSIDE_ADDRESS), (a, OUTSIDE_FAR), (a, b.address),
-                           (b, a.address), (host, a.address), (host, b.address)):
-        assert source.ping(target).returncode == 0, f"{source.netns} to {target}"
+    for family in FAMILIES.values():
+        a_address, b_address = a.address_of(family), b.address_of(family)
+        for source, target in ((a, a.gateway_of(family)), (a, family.host), (a, family.outside), (a, family.far),
+                               (a, b_address), (b, a_address), (host, a_address), (host, b_address)):
+            assert source.ping(target).returncode == 0, f"{source.netns} to {target}"
 
 
 def test_addresses_are_given_lowest_first_and_again(host):
@@ -88,23 +134,27 @@ def test_addresses_are_given_lowest_first_and_again(host):
     host.nsbpf("del", host.name("b"))
     host.add("d")
     host.add("e")
-    given = {name.removeprefix(host.prefix): entry["addresses"][0] for name, entry in host.endpoints().items()}
-    assert given == {"a": "10.80.0.2", "c": "10.80.0.4", "d": "10.80.0.3", "e": "10.80.0.5"}
+    subnet6 = ipaddress.ip_network(default_network(host)["subnet6"])
+    given = {name.removeprefix(host.prefix): entry["addresses"] for name, entry in host.endpoints().items()}
+    assert given == {short: [f"10.80.0.{number}", str(subnet6[number])]
+                     for short, number in (("a", 2), ("c", 4), ("d", 3), ("e", 5))}
 
 
 def test_options(host):
     ns = host.add("a", "--ip", "10.80.9.9", "--mac", "02:00:5e:00:53:01", "--mtu", "1280",
                   "--dns", "192.0.2.1,192.0.2.2")
     info = ns.info
-    assert (info["addresses"], info["mac"], info["mtu"]) == (["10.80.9.9"], "02:00:5e:00:53:01", 1280)
+    same_number = ipaddress.ip_network(default_network(host)["subnet6"])[0x909]
+    assert (info["addresses"], info["mac"], info["mtu"]) == (["10.80.9.9", str(same_number)], "02:00:5e:00:53:01", 1280)
     eth0 = interfaces(ns)["eth0"]
     assert (eth0["address"], eth0["mtu"]) == ("02:00:5e:00:53:01", 1280)
     assert interfaces(host)[info["device"]]["mtu"] == 1280
     with open(ns.resolv_conf, encoding="utf-8") as resolv_conf:
         assert [line.split() for line in resolv_conf if line.startswith("nameserver")] == [
             ["nameserver", "192.0.2.1"], ["nameserver", "192.0.2.2"]]
-    assert ns.ping("10.80.0.1").returncode == 0
-    assert ns.ping(OUTSIDE_FAR).returncode == 0
+    for family in FAMILIES.values():
+        assert ns.ping(ns.gateway_of(family)).returncode == 0
+        assert ns.ping(family.far).returncode == 0
 
 
 def test_max_connections(host):
@@ -160,6 +210,67 @@ def test_default_network_overlaps_no_route(host, taken, subnet):
     assert [network["subnet"] for network in host.json("network", "list")] == [subnet]
 
 
+@pytest.mark.parametrize("taken, steps", [
+    ([64], 1),
+    ([80], 1),
+    ([128], 1),
+    ([64, 65], 2),
+    ([48 + 12], "behind"),
+    ([47], 0),  # an aggregate, behind which nobody has our 40 bits
+    ([7], 0),
+])
+def test_default_network_overlaps_no_ipv6_route(host, taken, steps):
+    """The next /64 of this machine's own /48 that is free."""
+    first = free_subnet6(host)
+    for length in taken:
+        network = ipaddress.ip_network((first[0], min(length, 64)), strict=False)
+        if length == 65:  # the /64 behind
+            network = ipaddress.ip_network((int(first[0]) + 2 ** 64, 64))
+        elif length > 64:  # within
+            network = ipaddress.ip_network((first[0] + 5, length), strict=False)
+        host.ip("route", "add", network, "via", OUTSIDE_LINK_LOCAL, "dev", "up0")
+    host.add("a")
+    site = ipaddress.ip_network((first[0], 48), strict=False)
+    if steps == "behind":
+        block = ipaddress.ip_network((first[0], 60), strict=False)
+        offset = (int(block[-1]) + 1 - int(site[0])) % 2 ** 80
+    else:
+        offset = (int(first[0]) + steps * 2 ** 64 - int(site[0])) % 2 ** 80
+    assert default_network(host)["subnet6"] == f"{ipaddress.ip_address(int(site[0]) + offset)}/64"
+    assert host.endpoint("a").ping(OUTSIDE_FAR6).returncode == 0
+
+
+def free_subnet6(host):
+    """What the default network has where nothing is in its way."""
+    host.nsbpf("network", "add", "default")
+    subnet6 = ipaddress.ip_network(default_network(host)["subnet6"])
+    host.nsbpf("network", "del", "default")
+    return subnet6
+
+
+def test_ipv6_subnets_are_the_same_after_every_restart(host):
+    def subnets():
+        host.nsbpf("network", "add", "blue")
+        host.add("a")
+        return {entry["name"]: ipaddress.ip_network(entry["subnet6"]) for entry in host.json("network", "list")}
+    first = subnets()
+    host.nsbpf("down")
+    assert subnets() == first
+    assert first["blue"].supernet(new_prefix=48) == first["default"].supernet(new_prefix=48)
+    assert first["blue"] != first["default"]
+
+
+@pytest.mark.parametrize("kind", ["unreachable", "blackhole", "prohibit"])
+def test_a_route_that_leads_nowhere_may_be_around_a_subnet(host, kind):
+    """As whoever gets a prefix delegated has it, to take subnets from."""
+    host.ip_batch(f"route add {kind} fc00::/7", f"route add {kind} 10.0.0.0/8", f"route add {kind} 2001:db8:5::/48")
+    host.nsbpf("network", "add", "blue", "--subnet6", "2001:db8:5:7::/64")
+    for ns in (host.add("a"), host.add("b", "--network", "blue")):
+        assert ns.ping(OUTSIDE_FAR).returncode == 0
+        assert ns.ping(OUTSIDE_FAR6).returncode == 0
+    assert {entry["subnet"] for entry in host.json("network", "list")} == {"10.80.0.0/16", "10.81.0.0/16"}
+
+
 def test_default_network_minds_other_tables_too(host):
     host.ip("route", "add", "10.80.0.0/16", "via", OUTSIDE_ADDRESS, "table", "77")
     host.add("a")
@@ -169,20 +280,25 @@ def test_default_network_minds_other_tables_too(host):
 def test_without_a_default_route(host):
     """No uplink, then: namespaces talk to the host and to each other."""
     host.ip("route", "del", "default")
+    host.ip("-6", "route", "del", "default")
     a, b = host.add("a"), host.add("b")
-    assert a.ping("10.80.0.1").returncode == 0
-    assert a.ping(b.address).returncode == 0
+    for family in FAMILIES.values():
+        assert a.ping(a.gateway_of(family)).returncode == 0
+        assert a.ping(b.address_of(family)).returncode == 0
     host.nsbpf("down")
 
 
 @pytest.mark.attach
-def test_uplink_that_comes_later_is_taken_up_by_the_next_add(host):
-    host.ip("route", "del", "default")
+def test_uplink_that_comes_later_is_taken_up_by_the_next_add(host, family):
+    """In either family alone."""
+    host.ip("-4", "route", "del", "default")
+    host.ip("-6", "route", "del", "default")
     a = host.add("a")
-    host.ip("route", "add", "default", "via", OUTSIDE_ADDRESS)
+    assert host.json("uplink", "list") == []
+    host.ip("route", "add", "default", "via", family.via, "dev", "up0")
     host.add("b")
     assert [uplink["name"] for uplink in host.json("uplink", "list")] == ["up0"]
-    assert a.ping(OUTSIDE_FAR).returncode == 0
+    assert a.ping(family.far).returncode == 0
 
 
 # adopted namespaces

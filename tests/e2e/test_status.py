@@ -6,15 +6,17 @@ import struct
 
 import maps
 import pytest
-from topology import HOST_ADDRESS, OUTSIDE_FAR, TOP, run, wait_for
+from families import FAMILIES
+from topology import HOST_ADDRESS, HOST_ADDRESS6, OUTSIDE_FAR, TOP, run, wait_for
 
-ENDPOINT = {"name": str, "network": str, "addresses": list, "gateway": str, "mac": str, "device": str, "mtu": int,
-            "state": str, "adopted": bool, "connections": int, "max_connections": (int, type(None)), "nat_ports": int,
+ENDPOINT = {"name": str, "network": str, "addresses": list, "gateway": str, "gateway6": (str, type(None)),
+            "mac": str, "device": str, "mtu": int, "state": str, "adopted": bool, "connections": int, "max_connections": (int, type(None)), "nat_ports": int,
             "rx_packets": int, "rx_bytes": int, "tx_packets": int, "tx_bytes": int, "drops": int}
 PORT = {"endpoint": str, "protocol": str, "address": str, "first": int, "last": int, "target": int, "sources": list}
-NETWORK = {"name": str, "subnet": str, "gateway": str, "mtu": (int, type(None)), "isolate": bool,
-           "masquerade": str, "filtering": str, "endpoints": int}
-UPLINK = {"name": str, "ifindex": int, "address": str, "named": bool, "attach": str}
+NETWORK = {"name": str, "subnet": str, "gateway": str, "subnet6": str, "gateway6": str, "mtu": (int, type(None)),
+           "isolate": bool, "mode": str, "masquerade": str, "masquerade6": str, "filtering": str, "endpoints": int}
+UPLINK = {"name": str, "ifindex": int, "address": (str, type(None)), "address6": (str, type(None)), "named": bool,
+          "attach": str}
 STATUS = {"host": dict, "uplinks": list, "networks": list, "endpoints": list, "ports": list, "connections": dict,
           "drops": dict}
 CONNECTIONS = {"count": int, "max": int, "nat_ports": int, "gave_way": int, "overlaps": int}
@@ -66,7 +68,7 @@ def test_everything_as_json(host):
         {"endpoint": b.name, "protocol": "udp", "address": HOST_ADDRESS, "first": 53, "last": 53, "target": 53,
          "sources": []}]
     assert status["uplinks"] == [{"name": "up0", "ifindex": host.link("up0")["ifindex"], "address": HOST_ADDRESS,
-                                  "named": False, "attach": host.attach}]
+                                  "address6": HOST_ADDRESS6, "named": False, "attach": host.attach}]
     check(CONNECTIONS, status["connections"])
     assert status["connections"] == {"count": 0, "max": 65536, "nat_ports": 0, "gave_way": 0, "overlaps": 0}
     assert list(status["drops"]) == drop_reasons()
@@ -77,11 +79,13 @@ def test_everything_as_text(host):
     host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24")
     a, b = host.add("a"), host.add("b", "--network", "blue")
     host.nsbpf("expose", a.name, "5000-5010")
-    for command, words in (([], [a.name, b.name, "up0", "blue", "default", "10.80.0.2", "5000", "5010", HOST_ADDRESS]),
-                           (["list"], [a.name, b.name, "10.80.0.2", "172.20.0.2", "blue", "up"]),
+    subnets6 = [network["subnet6"] for network in host.json("network", "list")]
+    for command, words in (([], [a.name, b.name, "up0", "blue", "default", "10.80.0.2", a.address6, "5000", "5010",
+                                 HOST_ADDRESS, HOST_ADDRESS6]),
+                           (["list"], [a.name, b.name, f"10.80.0.2,{a.address6}", "172.20.0.2", "blue", "up"]),
                            (["ports"], [a.name, "5000", "5010", "tcp"]),
-                           (["network", "list"], ["default", "blue", "10.80.0.0/16", "172.20.0.0/24"]),
-                           (["uplink", "list"], ["up0", HOST_ADDRESS])):
+                           (["network", "list"], ["default", "blue", "10.80.0.0/16", "172.20.0.0/24", *subnets6]),
+                           (["uplink", "list"], ["up0", HOST_ADDRESS, HOST_ADDRESS6])):
         done = host.nsbpf(*command)
         assert [word for word in words if word not in done.stdout] == [], done.stdout
         assert done.stderr == ""
@@ -111,31 +115,34 @@ def test_json_option_stands_anywhere(host, option, where):
 
 
 @pytest.mark.attach
-def test_counters(host):
+def test_counters(host, family):
     a = host.add("a")
+    a.sysctl("net.ipv6.conf.eth0.router_solicitations", 0)
+    wait_for(lambda: "tentative" not in a.ip("-6", "address"), what="what a fresh device has to say is said")
     before = a.info
-    a.ping(OUTSIDE_FAR, count=5)
-    host.ping(a.address, count=3)
+    a.ping(family.far, count=5)
+    host.ping(a.address_of(family), count=3)
 
     def counted():
         now = a.info
         return {key: now[key] - before[key] for key in ("rx_packets", "tx_packets", "rx_bytes", "tx_bytes", "drops")}
-    # ARP counts as well, or not: at least the echoes, at most two exchanges of ARP more
+    # ARP and neighbour discovery count as well, or not: at least the echoes, at most two exchanges more
     wait_for(lambda: counted()["tx_packets"] >= 8)
     count = counted()
     assert 8 <= count["rx_packets"] <= 12 and 8 <= count["tx_packets"] <= 12
-    assert 8 * 84 <= count["rx_bytes"] <= 12 * 98 and 8 * 84 <= count["tx_bytes"] <= 12 * 98
+    size = family.header_size + 8 + 56
+    assert all(8 * size <= count[way] <= 12 * (size + 14) for way in ("rx_bytes", "tx_bytes"))
     assert count["drops"] == 0
     assert host.json()["drops"] == dict.fromkeys(drop_reasons(), 0)
 
 
 @pytest.mark.attach
-def test_connections_are_counted(host):
+def test_connections_are_counted(host, family):
     """Of all and of each endpoint: as many as there are pairs in the table, however they ended."""
     a, b = host.add("a"), host.add("b")
-    host.outside.tcp_echo(7000)
-    host.outside.udp_echo(7001)
-    b.tcp_echo(80)
+    host.outside.tcp_echo(7000, address=family.any)
+    host.outside.udp_echo(7001, address=family.any)
+    b.tcp_echo(80, address=family.any)
     host.nsbpf("expose", b.name, "8080:80")
 
     def counted():
@@ -144,11 +151,11 @@ def test_connections_are_counted(host):
         return len(originals), host.json()["connections"]["count"], of.get(a.name), of.get(b.name)
 
     assert counted() == (0, 0, 0, 0)
-    sessions = [a.tcp_session(OUTSIDE_FAR, 7000) for _ in range(3)] + [a.udp_session(OUTSIDE_FAR, 7001)]
+    sessions = [a.tcp_session(family.far, 7000) for _ in range(3)] + [a.udp_session(family.far, 7001)]
     assert all("data" in session.ask() for session in sessions)
     assert counted() == (4, 4, 4, 0)
     assert "4 of 65536 connections" in host.nsbpf().stdout
-    sessions += [host.outside.tcp_session(HOST_ADDRESS, 8080), host.outside.tcp_session(HOST_ADDRESS, 8080)]
+    sessions += [host.outside.tcp_session(family.host, 8080), host.outside.tcp_session(family.host, 8080)]
     assert all("data" in session.ask() for session in sessions)
     assert counted() == (6, 6, 4, 2)
     host.nsbpf("unexpose", b.name, "8080:80")
@@ -156,7 +163,7 @@ def test_connections_are_counted(host):
     host.nsbpf("set", "timeout.udp", "1s")
     host.nsbpf("set", "timeout.tcp-closing", "1s")
     sessions[0].stop()
-    assert a.udp(OUTSIDE_FAR, 7001)["data"] == "hello"
+    assert a.udp(family.far, 7001)["data"] == "hello"
     wait_for(lambda: counted() == (2, 2, 2, 0), what="the closed one and the silent ones end")
     host.nsbpf("del", a.name)
     assert counted() == (0, 0, None, 0)
@@ -174,15 +181,18 @@ def test_pressure_is_shown(host):
 
 
 def test_drops_are_counted_by_reason_and_endpoint(host):
-    from scapy.all import IP, UDP, Ether
+    from scapy.all import UDP, Ether
     a = host.add("a")
     gateway = host.link(a.device)["address"]
-    frame = Ether(src=a.info["mac"], dst=gateway) / IP(src="10.80.9.9", dst=OUTSIDE_FAR) / UDP(sport=9, dport=9)
-    a.send("eth0", *[frame] * 7)
-    assert wait_for(lambda: host.json()["drops"]["spoofed-ip"] == 7)
-    assert a.info["drops"] == 7
-    a.send("eth0", Ether(src="02:00:5e:00:53:09", dst=gateway) / frame[IP])
-    assert wait_for(lambda: host.json()["drops"]["spoofed-mac"] == 1)
+    own, other = Ether(src=a.info["mac"], dst=gateway), Ether(src="02:00:5e:00:53:09", dst=gateway)
+    strangers = ("10.80.9.9", a.info["gateway6"])
+    spoofed = [family.ip(source, family.far) / UDP(sport=9, dport=9)
+               for family, source in zip(FAMILIES.values(), strangers)]
+    a.send("eth0", *[own / packet for packet in spoofed for _ in range(7)])
+    assert wait_for(lambda: host.json()["drops"]["spoofed-ip"] == 14)
+    assert a.info["drops"] == 14
+    a.send("eth0", *[other / packet for packet in spoofed])
+    assert wait_for(lambda: host.json()["drops"]["spoofed-mac"] == 2)
     assert "spoofed-ip" in host.nsbpf().stdout or "source address is not the endpoint's" in host.nsbpf().stdout
 
 
@@ -190,7 +200,7 @@ def test_many_endpoints_are_listed_whole(host):
     for number in range(40):
         host.nsbpf("add", host.name(f"n{number}"))
     assert sorted(host.endpoints()) == sorted(host.name(f"n{number}") for number in range(40))
-    assert len({entry["addresses"][0] for entry in host.json("list")}) == 40
+    assert len({address for entry in host.json("list") for address in entry["addresses"]}) == 80
 
 
 def test_state_gone_in_both_listings(host):

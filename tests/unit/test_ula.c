@@ -99,7 +99,7 @@ static void test_site(void **state)
 		skip();
 	put_file("/etc/machine-id", MACHINE_ID "\n");
 	assert_site("fd4b:6d40:84f5::");
-	assert_int_equal(system("ip link add b index 7 address 02:00:5e:00:53:01 type veth "
+	assert_int_equal(system("ip link add name b index 7 address 02:00:5e:00:53:01 type veth "
 				"peer name c index 9 address 02:00:5e:00:53:02"),
 			 0);
 	assert_site("fd4b:6d40:84f5::");
@@ -109,7 +109,7 @@ static void test_site(void **state)
 	assert_site("fdb8:750d:564a::");
 	assert_int_equal(unlink("/etc/machine-id"), 0);
 	assert_site("fdb8:750d:564a::");
-	assert_int_equal(system("ip link add d index 8 address 02:00:5e:00:53:03 type veth "
+	assert_int_equal(system("ip link add name d index 8 address 02:00:5e:00:53:03 type veth "
 				"peer name a index 5 address 02:00:5e:00:53:04"),
 			 0);
 	assert_site("fd6a:4e4b:53ec::");
