@@ -281,7 +281,7 @@ class TestUnexpose:
 class TestHeldPort:
     """A host socket has it: refused, and the error names the process."""
 
-    @pytest.mark.families(4, 6)
+    @pytest.mark.families("both")
     @pytest.mark.parametrize("proto", PROTOS)
     @pytest.mark.parametrize("held", ["0.0.0.0", HOST_ADDRESS, "127.0.0.1", "::", HOST_ADDRESS6, "::1"])
     def test_pitfall_kubernetes_31307_refused_with_its_name(self, host, a, proto, held):
@@ -319,7 +319,7 @@ class TestHeldPort:
                 assert question(host.outside, "tcp", family.host, 8080)["local_port"] == 8080
             assert session.ask("even now")["data"] == "even now"
 
-    @pytest.mark.families(4, 6)
+    @pytest.mark.families("both")
     @pytest.mark.parametrize("proto", PROTOS)
     def test_other_namespaces_do_not_matter(self, host, a, proto):
         with echo(host.outside, proto, 8080, "::"), echo(a, proto, 8080, "::"):

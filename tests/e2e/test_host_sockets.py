@@ -158,7 +158,7 @@ for turn in range(3):
         host.run("/usr/bin/python3", "-c", program, family.loopback, family.host)
 
 
-@pytest.mark.families(4, 6)
+@pytest.mark.families("both")
 def test_one_udp_socket_with_both_families(host):
     """The same on [::], where IPv4 is by mapped addresses."""
     a = host.add("a")
