@@ -52,6 +52,11 @@ static __always_inline bool endpoint_address(const struct endpoint *ep, bool ipv
 	return !addr_is_any(addr);
 }
 
+static __always_inline bool is_endpoint_address(const struct nsbpf_addr *addr)
+{
+	return bpf_map_lookup_elem(&addresses, addr);
+}
+
 /* The slot of the network's endpoint with this address, 0 if there is none. */
 static __always_inline __u32 neighbour_slot(__u32 network, const struct nsbpf_addr *addr)
 {

@@ -65,16 +65,14 @@ static __always_inline bool route_is_old(const struct conn *c, __u32 now)
 static __always_inline bool route_suits(struct __sk_buff *skb, struct packet *p, const struct conn *c,
 					const struct network *net, struct workbench *w)
 {
-	bool moved = c->flags & CONN_SNAT && c->oif && c->oif != w->route.oif;
+	bool moved = c->flags & CONN_SNAT && c->oif && c->oif != w->found.oif;
 	struct nsbpf_addr addr;
 
-	if (!masquerade_address(net, p->ipv6, &w->route, &addr))
-		return true;
-	if (addr_equal(&addr, &c->xlat.saddr)) {
-		if (addr_is_any(fixed_address(net, p->ipv6)))
-			return true;
-	} else if (moved) {
-		return false;
+	if (moved) {
+		w->key = p->tuple;
+		if (route_lookup(skb, p, w, true) != VERDICT_CONTINUE ||
+		    !masquerade_address(net, p->ipv6, &w->route, &addr) || !addr_equal(&addr, &c->xlat.saddr))
+			return false;
 	}
 	return address_is_local(skb, p, w, &c->xlat.saddr);
 }
@@ -111,7 +109,7 @@ __noinline int conn_route(struct __sk_buff *skb, struct packet *p, __u32 network
 	w->key = key;
 	if (c->flags & CONN_DNAT || !addr_is_any(fixed_address(net, p->ipv6)))
 		w->key.saddr = c->xlat.saddr;
-	v = route_lookup(skb, p, w);
+	v = route_lookup(skb, p, w, false);
 	if (v != VERDICT_CONTINUE)
 		return v;
 	if (w->route.local || !bpf_map_lookup_elem(&uplinks, &w->route.oif))

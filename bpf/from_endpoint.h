@@ -81,7 +81,7 @@ static __always_inline void hairpin_source(struct __sk_buff *skb, struct packet 
 	w->plan.xlat.saddr = p->tuple.daddr;
 	__builtin_memset(&w->route, 0, sizeof(w->route));
 	if (addr_is_any(fixed_address(net, p->ipv6)) &&
-	    (route_ask(skb, p, &w->key, &w->route) != VERDICT_CONTINUE || w->route.local))
+	    (route_ask(skb, p, &w->key, &w->route, true) != VERDICT_CONTINUE || w->route.local))
 		return;
 	if (masquerade_address(net, p->ipv6, &w->route, &w->plan.xlat.saddr))
 		w->plan.source = SOURCE_BINDING;
@@ -205,6 +205,17 @@ static __always_inline enum verdict may_masquerade(struct packet *p)
 }
 
 /*
+ * The FIB says the same of the host's addresses and of what a policy rule rejects. An address that user space does not
+ * know may be a new one; but where the host forwards it must not be given the chance to be none.
+ */
+static __always_inline bool may_be_foreign(struct __sk_buff *skb, const struct packet *p)
+{
+	struct nsbpf_addr destination = p->tuple.daddr;
+
+	return !bpf_map_lookup_elem(&host_addresses, &destination) && host_forwards6(skb);
+}
+
+/*
  * No connection knows this packet: where does it want to go? VERDICT_OPEN: now there is a plan for one. Not static: so
  * the verifier looks at it once, and not after each way that the parser may have taken. But Linux before 6.2 takes no
  * map key from behind the pointer that such a function gets: what is called here copies keys to the stack first.
@@ -224,11 +235,13 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 	w->key = p->tuple;
 	if (fixed) /* the FIB is asked as if by whom the packet will come from */
 		w->key.saddr = *fixed_address(net, p->ipv6);
-	v = route_lookup(skb, p, w);
+	v = route_lookup(skb, p, w, !is_routed(net, p->ipv6));
 	if (v != VERDICT_CONTINUE)
 		return v;
 	local = w->route.local;
 	oif = w->route.oif;
+	if (local && p->ipv6 && may_be_foreign(skb, p))
+		return drop(p, DROP_NO_ROUTE);
 	if (!local && endpoint_slot(oif))
 		return to_other_network(skb, p, net, endpoint_slot(oif));
 	if (!local && is_routed(net, p->ipv6))

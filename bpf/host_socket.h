@@ -22,7 +22,7 @@ static __always_inline bool host_has_address(const struct nsbpf_addr *addr)
 	if (addr_is_loopback(addr))
 		return true;
 	kind = bpf_map_lookup_elem(&host_addresses, addr);
-	return kind && *kind == HOST_ADDRESS_LOCAL;
+	return kind && *kind != HOST_ADDRESS_BROADCAST;
 }
 
 /* Other namespaces' sockets run through these hooks as well: they hang on the cgroup root. */

@@ -39,6 +39,7 @@ static __always_inline struct icmp_answer answer_for4(const struct packet *p)
 		a.limited = false;
 		break;
 	case DROP_NO_ROUTE:
+	case DROP_NO_ADDRESS:
 		a.code = ICMP_NET_UNREACH;
 		break;
 	case DROP_UNREACHABLE:
@@ -73,6 +74,7 @@ static __always_inline struct icmp_answer answer_for6(const struct packet *p)
 		a.limited = false;
 		break;
 	case DROP_NO_ROUTE:
+	case DROP_NO_ADDRESS:
 		a.code = ICMPV6_NO_ROUTE;
 		break;
 	case DROP_UNREACHABLE:
@@ -258,13 +260,13 @@ static __always_inline int answer_endpoint(struct __sk_buff *skb, const struct e
 
 /* The way to whoever sent it from outside: as the host would route it, or where that is no uplink, back the way it
  * came. */
-static __always_inline void answer_route(struct __sk_buff *skb, struct packet *p, struct workbench *w)
+static __always_inline void answer_route(struct __sk_buff *skb, struct packet *p, struct workbench *w, bool with_source)
 {
 	__builtin_memset(&w->key, 0, sizeof(w->key));
 	w->key.saddr = p->tuple.daddr;
 	w->key.daddr = p->tuple.saddr;
 	w->key.proto = icmp_protocol(p->ipv6);
-	if (route_lookup(skb, p, w) == VERDICT_CONTINUE && !w->route.local) {
+	if (route_lookup(skb, p, w, with_source) == VERDICT_CONTINUE && !w->route.local) {
 		__u32 oif = w->route.oif;
 
 		if (bpf_map_lookup_elem(&uplinks, &oif))
@@ -285,7 +287,7 @@ static __always_inline bool answer_source(const struct packet *p, const struct e
 
 	*source = p->tuple.daddr;
 	if (!ep)
-		return !bpf_map_lookup_elem(&addresses, source) || host_source(&w->route, p->ipv6, source);
+		return !is_endpoint_address(source) || host_source(&w->route, p->ipv6, source);
 	net = network_get(ep->network);
 	if (!net)
 		return false;
@@ -317,7 +319,8 @@ __noinline int icmp_answer(struct __sk_buff *skb, struct packet *p)
 		if (!ep)
 			return TC_ACT_SHOT;
 	} else {
-		answer_route(skb, p, w);
+		source = p->tuple.daddr;
+		answer_route(skb, p, w, is_endpoint_address(&source));
 	}
 	if (!answer_source(p, ep, w, &source))
 		return TC_ACT_SHOT;

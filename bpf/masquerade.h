@@ -339,11 +339,15 @@ static __always_inline const struct nsbpf_addr *fixed_address(const struct netwo
 }
 
 /*
- * Would an answer to it find back? The host has a link-local address of each device, and where it has no better one,
- * that is what source address selection chooses.
+ * Would an answer to it find back? For want of a better one source address selection chooses the link-local address of
+ * the device, or any other device's: a network's gateway.
  */
 static __always_inline bool is_usable_source(const struct nsbpf_addr *addr, bool ipv6)
 {
+	__u8 *kind = bpf_map_lookup_elem(&host_addresses, addr);
+
+	if (kind && *kind == HOST_ADDRESS_GATEWAY)
+		return false;
 	return ipv6 ? !addr_is_any(addr) && !addr_is_link_local(addr) : addr_is4(addr) && addr_get4(addr);
 }
 

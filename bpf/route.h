@@ -74,13 +74,14 @@ static __always_inline void fib_answer(const struct bpf_fib_lookup *fib, const s
 }
 
 /*
- * As the host would route a packet of its own: the "input device" is lo. It has forwarding switched on for this,
- * without which the helper gives no answer (net/core/filter.c, bpf_ipv4_fib_lookup, bpf_ipv6_fib_lookup); the
- * endpoints' devices have it switched off, so that the host's stack forwards nothing for them should our program ever
- * be missing there.
+ * As the host would route a packet of its own, and `with_source` from which address: in IPv6 that takes the kernel a
+ * walk over all devices. The "input device" is lo. It has forwarding switched on for this, without which the helper
+ * gives no answer (net/core/filter.c, bpf_ipv4_fib_lookup, bpf_ipv6_fib_lookup); the endpoints' devices have it
+ * switched off, so that the host's stack forwards nothing for them should our program ever be missing there. IPv6 has
+ * no such switch for each device.
  */
 static __noinline enum verdict route_ask(struct __sk_buff *skb, struct packet *p, const struct tuple *tuple,
-					 struct route *route)
+					 struct route *route, bool with_source)
 {
 	struct settings *s = settings_get();
 	struct bpf_fib_lookup fib = {
@@ -98,7 +99,8 @@ static __noinline enum verdict route_ask(struct __sk_buff *skb, struct packet *p
 		fib_question6(&fib, p, tuple);
 	else
 		fib_question4(&fib, p, tuple);
-	if (s->features & FEATURE_FIB_SRC)
+	with_source = with_source && s->features & FEATURE_FIB_SRC;
+	if (with_source)
 		flags |= BPF_FIB_LOOKUP_SRC;
 	if (s->features & FEATURE_FIB_SKIP_NEIGH)
 		flags |= BPF_FIB_LOOKUP_SKIP_NEIGH;
@@ -126,8 +128,19 @@ static __noinline enum verdict route_ask(struct __sk_buff *skb, struct packet *p
 		return drop(p, DROP_NO_ROUTE);
 	}
 
-	fib_answer(&fib, p, s->features & FEATURE_FIB_SRC, route);
+	fib_answer(&fib, p, with_source, route);
 	return VERDICT_CONTINUE;
+}
+
+/*
+ * Would the host's stack send on what it finds no socket for? For IPv6 net.ipv6.conf.all.forwarding decides that, not
+ * the device's own setting (ip6_forward); but switching it on, or making a device while it is on, sets that, too.
+ */
+static __noinline bool host_forwards6(struct __sk_buff *skb)
+{
+	struct bpf_fib_lookup fib = { .family = AF_INET6, .ifindex = skb->ifindex };
+
+	return bpf_fib_lookup(skb, &fib, sizeof(fib), 0) != BPF_FIB_LKUP_RET_FWD_DISABLED;
 }
 
 /* The FIB says "not forwarded" of broadcast addresses as well (RFC 1122 3.3.6: not to be taken for an own one). */

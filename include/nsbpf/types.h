@@ -120,6 +120,7 @@ enum uplink_flag {
 enum host_address {
 	HOST_ADDRESS_LOCAL = 1,
 	HOST_ADDRESS_BROADCAST = 2,
+	HOST_ADDRESS_GATEWAY = 3, /* of a network: local, too, but nobody outside knows it */
 };
 
 /* Key: ifindex. */
