@@ -28,6 +28,16 @@ class TestReached:
                     assert (seen["local"], seen["local_port"]) == (a.address_of(family), 80)
                     assert seen["peer"] == a.gateway_of(family)  # no loopback address: that is the endpoint's own, too
 
+    @pytest.mark.xfail(strict=True, reason="the hooks come before the kernel takes it for loopback")
+    def test_the_unspecified_address_is_loopback(self, host, a, family):
+        """To connect to 0.0.0.0 or :: is to connect to 127.0.0.1 or ::1, and getpeername() says so."""
+        host.nsbpf("expose", a.name, "5000/both")
+        with echoes(a, 5000, family.any):
+            for session in (host.tcp_session(family.any, 5000), host.udp_session(family.any, 5000, connect=True)):
+                assert session.first["remote"] == family.loopback
+                assert session.ask()["local"] == a.address_of(family)
+            assert host.udp(family.any, 5000)["from"] == family.loopback
+
     def test_bound_to_loopback(self, host, a, family):
         """Told at once that this can't be: from a loopback address no packet may leave for an endpoint, nor come back."""
         host.nsbpf("expose", a.name, "5000/both")
