@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs every row on both NATs, several at a time, prints the table and writes it to docs/nat-conformance.md.
+"""Runs every row on both NATs and in both families, several at a time, prints the table and writes
+docs/nat-conformance.md.
 
 Ends with 0 if nsbpf passes every row, but for table.EXCEPTIONS, and Linux could be measured.
 """
@@ -7,29 +8,19 @@ import concurrent.futures
 import multiprocessing
 import sys
 import time
-import traceback
 
-from _pytest.outcomes import Failed
+import scene
 from nats import NATS, Nsbpf
-from net import Net
 from report import Result, print_summary, print_table, write_document
 from rows import PARTS
-from table import EXCEPTIONS, Fails
+from table import exception
 
 # Most of a row is waiting, so there are more of them at a time than processors.
 WORKERS = 6
 
 
 def measure(index, kind):
-    """One function of a row on one NAT."""
-    part = PARTS[index]
-    try:
-        with Net(kind, **part.options) as net:
-            return True, part.function(net)
-    except Fails as missing:
-        return False, str(missing)
-    except (Exception, Failed):  # the latter is how topology.py says that it can't work
-        return None, traceback.format_exc()
+    return scene.measure(PARTS[index], kind)
 
 
 def measure_all():
@@ -43,7 +34,8 @@ def measure_all():
             done[futures[future]] = future.result()
             progress(f"{len(done)} of {len(jobs)} measured, {time.monotonic() - begun:.0f} s")
     progress("")
-    return [Result(PARTS[index], kind, *done[index, kind]) for index, kind in jobs]
+    return [Result(PARTS[index], kind, family, *outcome) for index, kind in jobs
+            for family, outcome in done[index, kind].items()]
 
 
 def progress(text):
@@ -53,10 +45,9 @@ def progress(text):
 
 def problem(result):
     """What keeps this from being a success, or None."""
-    name = result.part.function.__name__
     if result.passed is None:
         return f"could not be measured:\n{result.fact}"
-    if result.kind is Nsbpf and result.passed == (name in EXCEPTIONS):
+    if result.kind is Nsbpf and result.passed == bool(exception(result.part, result.family)):
         return "passes, and is no exception any more" if result.passed else result.fact
     return None
 
@@ -69,8 +60,8 @@ def main():
     failed = False
     for result in filter(problem, results):
         failed = True
-        print(f"row {result.part.row}, {result.kind.title}, {result.part.function.__name__}: {problem(result)}",
-              file=sys.stderr)
+        print(f"row {result.part.row}, {result.kind.title}, {result.family.title}, {result.part.function.__name__}:"
+              f" {problem(result)}", file=sys.stderr)
     return failed
 
 

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The NATs that are compared, on the same host with the same endpoints: nsbpf, and Linux's masquerade.
 
-Linux is set up as it is told everywhere: a bridge, ip_forward, nftables with masquerade, and dnat for an exposed port.
+Linux is set up as it is told everywhere: a bridge, forwarding, nftables with masquerade, and dnat for an exposed port.
 Its gateway has the MAC that nsbpf's has, so that both get the same packets. Where a row asks for it (hurry), their time
 runs faster: nsbpf's by settings.second, Linux's by dividing the time-outs of nf_conntrack in the host's namespace.
 """
 import contextlib
 import os
 import struct
+from ipaddress import ip_address
 
 from bpf import Map
+from families import FAMILIES
 from rig import GATEWAY_MAC, SETTINGS_SECOND, SETTINGS_SIZE, SETTINGS_TIMEOUTS, TIMEOUTS
 from table import Fails
 from topology import bpffs_mounts
@@ -18,7 +20,8 @@ from topology import bpffs_mounts
 CLOCK_UNIT = 2 ** 20 / 1e9  # seconds
 PRESSURE_SIZE, PRESSURE_OVERLAPS = 32, 16
 
-CONE_SUBNET = "10.81.0.0/16"
+CONE = "cone"  # a network with filtering of its own
+CONE_SUBNETS = ("--subnet", "10.81.0.0/16", "--subnet6", "2001:db8:81::/64")
 
 
 class Nsbpf:
@@ -32,13 +35,16 @@ class Nsbpf:
             host.sysctl("net.ipv4.ip_local_port_range", f"1024 {nat_ports[0] - 1}")
         self._hurry = hurry
         self._settings = None
+        self._networks = set()
 
     def add(self, short, filtering=None, max_connections=None):
-        """Returns the namespace, its address and the gateway's."""
+        """Returns the namespace, and by family its address and the gateway's."""
         options = ["--max-connections", max_connections] if max_connections else []
         if filtering:
-            self.host.nsbpf("network", "add", "cone", "--subnet", CONE_SUBNET, "--filtering", filtering)
-            options += ["--network", "cone"]
+            if CONE not in self._networks:
+                self._networks.add(CONE)
+                self.host.nsbpf("network", "add", CONE, *CONE_SUBNETS, "--filtering", filtering)
+            options += ["--network", CONE]
         endpoint = self.host.add(short, *options)
         if not self._settings:
             self._settings = self._map("settings", SETTINGS_SIZE)
@@ -47,7 +53,7 @@ class Nsbpf:
                 struct.pack_into("=I", settings, SETTINGS_SECOND, self._hurry)
                 self._settings.update(bytes(4), bytes(settings))
         info = endpoint.info
-        return endpoint, info["addresses"][0], info["gateway"]
+        return endpoint, dict(zip((4, 6), zip(info["addresses"], (info["gateway"], info["gateway6"]))))
 
     def expose(self, short, port, target, proto):
         self.host.nsbpf("expose", self.host.name(short), f"{port}:{target}/{proto}")
@@ -86,38 +92,40 @@ class Nsbpf:
 
 class Linux:
     title = "Linux"
-    GATEWAY, NETWORK = "10.80.0.1", "10.80.0.0/16"
+    # By family: nftables' name of it, the gateway, the endpoints' prefix.
+    RECIPES = {4: ("ip", "10.80.0.1", 16), 6: ("ip6", "fd80::1", 64)}
     RECIPE = """
-        table ip nat {
-            chain postrouting {
+        table {ip} nat {{
+            chain postrouting {{
                 type nat hook postrouting priority srcnat
-                %s
-                oifname "br0" ip saddr 10.80.0.0/16 ct status dnat masquerade
-            }
-            chain prerouting {
+                oifname "up0" {ip} saddr {gateway}/{length} {masquerade}
+                oifname "br0" {ip} saddr {gateway}/{length} ct status dnat masquerade
+            }}
+            chain prerouting {{
                 type nat hook prerouting priority dstnat
-            }
-        }
+            }}
+        }}
         """
-    MASQUERADE = 'oifname "up0" ip saddr 10.80.0.0/16 '
     # A number that divides every default. Only the five days of an established connection need a larger one.
     FACTOR, FACTOR_ESTABLISHED = 10, 60
     SYSCTLS = {"syn": "tcp_timeout_syn_sent", "established": "tcp_timeout_established", "fin": "tcp_timeout_fin_wait",
                "closing": "tcp_timeout_time_wait", "reset": "tcp_timeout_close", "udp": "udp_timeout",
-               "answered": "udp_timeout_stream", "icmp": "icmp_timeout"}
+               "answered": "udp_timeout_stream", "icmp": "icmp_timeout", "icmpv6": "icmpv6_timeout"}
 
     def __init__(self, host, nat_ports=None, hurry=None):
         self.host = host
         self._hurry = hurry
         self._addresses = {}
-        host.ip_batch(f"link add br0 address {GATEWAY_MAC} type bridge", f"address add {self.GATEWAY}/16 dev br0",
-                      "link set br0 addrgenmode none up")
-        host.sysctl("net.ipv4.ip_forward", 1)
-        host.sysctl("net.bridge.bridge-nf-call-iptables", 0)
-        masquerade = self.MASQUERADE + "masquerade"
+        masquerade = "masquerade"
         if nat_ports:
-            masquerade = f"{self.MASQUERADE}meta l4proto {{ tcp, udp }} masquerade to :{nat_ports[0]}-{nat_ports[1]}"
-        self._nft(self.RECIPE % masquerade)
+            masquerade = f"meta l4proto {{ tcp, udp }} masquerade to :{nat_ports[0]}-{nat_ports[1]}"
+        host.ip_batch(f"link add br0 address {GATEWAY_MAC} type bridge", "link set br0 addrgenmode none up")
+        for forwarding in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+            host.sysctl(forwarding, 1)
+        for name, gateway, length in self.RECIPES.values():
+            host.ip("address", "add", f"{gateway}/{length}", "dev", "br0", *(["nodad"] if name == "ip6" else []))
+            host.sysctl(f"net.bridge.bridge-nf-call-{name}tables", 0)
+            self._nft(self.RECIPE.format(ip=name, gateway=gateway, length=length, masquerade=masquerade))
         for sysctl in self.SYSCTLS.values():
             self._scale(sysctl)
 
@@ -138,17 +146,22 @@ class Linux:
             raise Fails("filtering not selectable")
         if max_connections:
             raise Fails("no cap for an endpoint in masquerade")
-        number = len(self._addresses) + 2
-        address = self._addresses[short] = f"10.80.0.{number}"
         netns = self.host.machine(short)
         self.host.connect(self.host, f"v-{short}", netns, "eth0")
+        mac = netns.link("eth0")["address"]
+        number = len(self._addresses) + 1
+        self._addresses[short] = {family: str(ip_address(gateway) + number)
+                                  for family, (_, gateway, _) in self.RECIPES.items()}
         self.host.ip_batch(f"link set v-{short} master br0",
-                           f"neighbour replace {address} lladdr {netns.link('eth0')['address']} dev br0 nud permanent")
-        return netns, address, self.GATEWAY
+                           *(f"neighbour replace {address} lladdr {mac} dev br0 nud permanent"
+                             for address in self._addresses[short].values()))
+        return netns, {family: (address, self.RECIPES[family][1])
+                       for family, address in self._addresses[short].items()}
 
     def expose(self, short, port, target, proto):
-        self._nft(f"add rule ip nat prerouting fib daddr type local {proto} dport {port}"
-                  f" dnat to {self._addresses[short]}:{target}")
+        for family, (name, _, _) in self.RECIPES.items():
+            self._nft(f"add rule {name} nat prerouting fib daddr type local {proto} dport {port}"
+                      f" dnat to {FAMILIES[family].at(self._addresses[short][family], target)}")
 
     def timeout(self, timer):
         sysctl = self.SYSCTLS[timer]

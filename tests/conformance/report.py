@@ -7,18 +7,20 @@ from collections import namedtuple
 
 from clock import HURRY
 from nats import CLOCK_UNIT, NATS, Linux, Nsbpf
-from table import EXCEPTIONS, PARTS, ROWS
+from row_families import FAMILIES
+from table import PARTS, ROWS, exception
 from topology import TOP
 
 DOCUMENT = os.path.join(TOP, "docs", "nat-conformance.md")
 
 # passed: True, False, or None where it could not be measured; fact: what was.
-Result = namedtuple("Result", "part kind passed fact")
+Result = namedtuple("Result", "part kind family passed fact")
+COLUMNS = [(kind, family) for kind in NATS for family in FAMILIES]
 
 
-def cell(results, number, kind):
-    """What one NAT makes of a row, in a few words."""
-    results = [result for result in results if result.part.row == number and result.kind is kind]
+def cell(results, number, *column):
+    """What one NAT makes of a row in one family, in a few words."""
+    results = [result for result in results if [result.part.row, result.kind, result.family] == [number, *column]]
     if any(result.passed is None for result in results):
         return "not measured"
     passed = {result.fact: None for result in results if result.passed}
@@ -30,7 +32,7 @@ def cell(results, number, kind):
 
 
 def is_excepted(result):
-    return result.kind is Nsbpf and result.part.function.__name__ in EXCEPTIONS
+    return result.kind is Nsbpf and exception(result.part, result.family)
 
 
 def print_table(results):
@@ -38,7 +40,15 @@ def print_table(results):
     widths = [4, *[width // 3] * 3]
     print_row(("row", "requirement", *(kind.title for kind in NATS)), widths)
     for number, (_, requirement) in ROWS.items():
-        print_row((str(number), requirement, *(cell(results, number, kind) for kind in NATS)), widths)
+        print_row((str(number), requirement, *(both(results, number, kind) for kind in NATS)), widths)
+
+
+def both(results, number, kind):
+    """The cells of both families, in one if they are the same."""
+    cells = {family.title: cell(results, number, kind, family) for family in FAMILIES}
+    if len(set(cells.values())) == 1:
+        return next(iter(cells.values()))
+    return ". ".join(f"{title}: {text}" for title, text in cells.items())
 
 
 def print_row(cells, widths):
@@ -49,18 +59,23 @@ def print_row(cells, widths):
 
 
 def print_summary(results):
-    for kind in NATS:
-        passed = sum(cell(results, number, kind).startswith("pass") for number in ROWS)
-        print(f"{kind.title} passes {passed} of {len(ROWS)} rows")
+    for column in COLUMNS:
+        passed = [text for text in (cell(results, number, *column) for number in ROWS) if text.startswith("pass")]
+        excepted = sum("; except: " in text for text in passed)
+        print(f"{column[0].title} passes {len(passed)} of {len(ROWS)} rows in {column[1].title}"
+              + (f", {excepted} with an exception" if excepted else ""))
 
 
 def write_document(results):
     scaled = {part.row: part.options["hurry"] for part in PARTS if "hurry" in part.options}
     text = TEXT.format(
         kernel=".".join(os.uname().release.split(".")[:2]),
-        rows="\n".join(f"| {number} | {source} | {requirement} | {cell(results, number, Nsbpf)} |"
-                       f" {cell(results, number, Linux)} |" for number, (source, requirement) in ROWS.items()),
-        exceptions="\n".join(f"- Row {result.part.row}, {result.fact}: {EXCEPTIONS[result.part.function.__name__]}."
+        columns=" | ".join(f"{kind.title}, {family.title}" for kind, family in COLUMNS),
+        rows="\n".join(f"| {number} | {source} | {requirement} | "
+                       + " | ".join(cell(results, number, *column) for column in COLUMNS) + " |"
+                       for number, (source, requirement) in ROWS.items()),
+        exceptions="\n".join(f"- Row {result.part.row}, {result.family.title}, {result.fact}:"
+                             f" {exception(result.part, result.family)}."
                              for result in results if is_excepted(result)) or "None.",
         scaled=enumeration(scaled), units=HURRY, factor=factor(HURRY), linux=Linux.FACTOR,
         established=Linux.FACTOR_ESTABLISHED,
@@ -83,10 +98,11 @@ TEXT = """# NAT conformance
 <!-- Written by `make conformance` (tests/conformance/report.py) from what it measured: do not edit. -->
 
 What the RFCs ask of a NAT, and what nsbpf and Linux's own masquerade make of it: the same packets in the same topology.
+RFC 4787, 5382 and 5508 speak of NATs, whatever they translate, and so all of it is asked of NAT66 as well.
 Measured on Linux {kernel}, by `sudo make conformance`.
 
-| # | RFC | requirement | nsbpf | Linux |
-| --- | --- | --- | --- | --- |
+| # | RFC | requirement | {columns} |
+| --- | --- | --- | --- | --- | --- | --- |
 {rows}
 
 ## Exceptions
@@ -96,23 +112,25 @@ Measured on Linux {kernel}, by `sudo make conformance`.
 ## How it is measured
 
 `sudo make conformance` runs all rows, prints this table and writes this file; `make test` has those of nsbpf's that do
-not take long. Each function of tests/conformance/rows_*.py has a topology of its own:
+not take long. Each function of tests/conformance/rows_*.py has a topology of its own, in which both families run at the
+same time:
 
 ```
-a 10.80.0.2 --+                                           +-- the router, 198.51.100.2
-              |--- host --- up0 ============ wan0 --------|
-b 10.80.0.3 --+    198.51.100.1                           +-- servers behind it, 203.0.113.x
-                   the NAT
+a 10.80.0.2, fd..::2 --+                                           +-- the router, 198.51.100.2, 2001:db8:1::2
+                       |--- host --- up0 ============ wan0 --------|
+b 10.80.0.3, fd..::3 --+    198.51.100.1, 2001:db8:1::1            +-- servers behind it, 203.0.113.x,
+                            the NAT                                    2001:db8:cafe::x
 ```
 
 - The endpoints and the outside are packet sockets on devices whose namespaces own no address, so no kernel but the
   host's answers, resets or reassembles anything (tests/conformance/machines.py).
-- What arrives is compared with what was sent, every byte: only its ends may differ and its TTL be one less, and all
-  checksums are computed afresh. ICMP errors are compared down to the packet that they quote.
+- What arrives is compared with what was sent, every byte: only its ends may differ and its TTL or hop limit be one
+  less, and all checksums are computed afresh. ICMP errors are compared down to the packet that they quote.
+- A packet is known again by what a NAT has no business with: IPv4's identification, IPv6's flow label.
 - That nothing arrives is known by a ping, sent behind the packet and answered by the host's own stack.
-- Linux is a bridge, `ip_forward`, and nftables with `masquerade` (in rows 3 and 22 `masquerade to :65532-65535`),
-  `dnat` for an exposed port, and `masquerade` for hairpin: tests/conformance/nats.py. Its column is no judgement on
-  netfilter, which can do more than this recipe.
+- Linux is a bridge, forwarding, and nftables with `masquerade` (in rows 3 and 22 `masquerade to :65532-65535`), `dnat`
+  for an exposed port, and `masquerade` for hairpin, the same in a table `ip` and a table `ip6`:
+  tests/conformance/nats.py. Its columns are no judgement on netfilter, which can do more than this recipe.
 
 ## How timers are scaled
 
@@ -120,7 +138,7 @@ Times in the table are those of the configuration. In rows {scaled} the clock ru
 
 - **nsbpf** counts its time-outs in units of 2^20 ns; `settings.second` says how many of them are a second, usually 954.
   With {units} all time-outs end {factor} times as soon ({others}).
-- **Linux** has the sysctls nf_conntrack_tcp_timeout_*, nf_conntrack_udp_timeout* and nf_conntrack_icmp_timeout of the
+- **Linux** has the sysctls nf_conntrack_tcp_timeout_*, nf_conntrack_udp_timeout* and nf_conntrack_icmp*_timeout of the
   host's namespace divided by {linux}, which leaves each default an integer of 1 or more; the 432000 s of an established
   TCP connection by {established}.
 

@@ -3,9 +3,10 @@
 import itertools
 import secrets
 
-from machines import ECHO_REPLY, ECHO_REQUEST, destination, is_error, name, same, source, unsummed
+from machines import destination, headers_size, is_error, l4, name, same, source, unsummed
 from rig import translated
-from scapy.layers.inet import ICMP, IP, TCP, UDP
+from row_families import spelt
+from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from table import check
@@ -70,20 +71,20 @@ class Flow:
         packet[Ether].src, packet[Ether].dst = self.far.mac, self.far.next_hop
         return self._send(BACK, packet)
 
-    def compose(self, direction, flags=None, data=16, ip=None):
-        """A packet as it is sent in this direction, with so many bytes of data and fields of the IP header."""
+    def compose(self, direction, flags=None, data=16, form=None):
+        """A packet as it is sent in this direction, with so many bytes of data; for its form see row_families.py."""
         sender, src, dst = (self.near, self.inner, self.peer) if direction == OUT else (self.far, self.there, self.nat)
         data = Raw(secrets.token_bytes(data))
         if self.proto == "udp":
             layer = UDP(sport=src[1], dport=dst[1]) / data
         elif self.proto == "icmp":
-            kind = ECHO_REQUEST if direction == OUT else ECHO_REPLY
-            layer = ICMP(type=kind, id=src[1] or dst[1], seq=next(self._numbers)) / data
+            ping = self.net.family.request if direction == OUT else self.net.family.reply
+            layer = ping(id=src[1] or dst[1], seq=next(self._numbers)) / data
         else:
             flags = flags or ("PA" if direction in self._begun else "S" if direction == OUT else "SA")
             layer = self._segment(direction, flags, src[1], dst[1])
             layer = layer / data if "P" in flags else layer
-        return self.net.packet(sender, src[0], dst[0], layer, **(ip or {}))
+        return self.net.packet(sender, src[0], dst[0], layer, form)
 
     def _segment(self, direction, flags, sport, dport):
         seq = (self._first if "S" in flags else self._next)[direction]
@@ -103,12 +104,12 @@ class Flow:
                 self._next[direction] = got[TCP].seq + len(got[TCP].payload) + bool(flags.S) + bool(flags.F)
         return got
 
-    def error(self, direction, kind, code, reporter=None, cut=None, spoil=None, **fields):
+    def error(self, direction, kind, reporter=None, cut=None, spoil=None, mtu=0):
         """An ICMP error about the last packet of a direction, from its receiver or a router on the way (reporter).
 
-        `cut`: how many bytes of the packet's TCP, UDP or ICMP it quotes; `spoil`: whose checksum is wrong, its own
-        ("outer") or the quoted packet's ("inner"). Returns it as the packet's sender got it, about its own packet, and
-        all right but for what was spoilt; or None.
+        `kind`: type and code; `cut`: how many bytes of the packet's TCP, UDP or ICMP it quotes; `spoil`: whose checksum
+        is wrong, its own ("outer") or the quoted packet's ("inner"). Returns it as the packet's sender got it, about
+        its own packet, and all right but for what was spoilt; or None.
         """
         sent, got = self.last[direction]
         src, dst, known_as, sender, receiver, target = (
@@ -120,27 +121,34 @@ class Flow:
         quote = quoted(got, cut)
         if spoil == "inner":
             quote = spoilt(got, quote)
-        layer = ICMP(type=kind, code=code, **fields) / Raw(quote)
-        packet = self.net.packet(sender, src[0], dst[0], layer)
-        if spoil == "outer":
-            packet[ICMP].chksum = 0x0bad
-        self.net.send(sender, packet)
-        frame = self.net.find(receiver, lambda frame: is_error(frame) and frame[IP].id == packet[IP].id)
+
+        def message(quote):
+            return self.net.family.error_message(kind, quote, mtu)
+        packet = self.net.packet(sender, src[0], dst[0], message(quote))
+        self.net.send(sender, wrong(packet) if spoil == "outer" else packet)
+        frame = self.net.find(receiver, lambda frame: is_error(frame) and self.net.is_same(frame, packet))
         if frame:
-            wanted = translated(packet, frame[Ether], src=known_as[0], dst=target[0])
-            wanted[ICMP].payload = Raw(bytes(frame[ICMP].payload) if spoil == "inner" else
-                                       quoted(translated(sent, ttl=got[IP].ttl - sent[IP].ttl), cut))
-            same(frame, wanted, f"an ICMP error {kind}/{code} about {self.proto}")
+            wanted = packet.copy()
+            wanted.payload.remove_payload()
+            wanted /= message(bytes(l4(frame))[8:] if spoil == "inner" else
+                              quoted(translated(sent, ttl=self.net.family.hops(got) - self.net.family.hops(sent)), cut))
+            same(frame, translated(wanted, frame, src=known_as[0], dst=target[0]),
+                 f"{spelt(self.net.family, kind)} about {self.proto}")
         return frame
 
 
 def quoted(packet, cut):
-    packet = bytes(packet[IP])
-    header = (packet[0] & 15) * 4
-    return packet[:header + cut] if cut else packet
+    return bytes(packet.payload)[:headers_size(packet) + cut if cut else None]
 
 
 def spoilt(packet, quote):
     """The quote with a wrong checksum of the quoted TCP, UDP or ICMP."""
-    at = packet[IP].ihl * 4 + {TCP: 16, UDP: 6, ICMP: 2}[next(kind for kind in (TCP, UDP, ICMP) if kind in packet)]
+    at = headers_size(packet) + {TCP: 16, UDP: 6}.get(type(l4(packet)), 2)
     return quote[:at] + bytes([quote[at] ^ 0x55]) + quote[at + 1:]
+
+
+def wrong(packet):
+    """With a wrong ICMP checksum."""
+    frame = bytes(packet)
+    at = len(frame) - len(packet.payload.payload) + 2
+    return frame[:at] + b"\x0b\xad" + frame[at + 2:]

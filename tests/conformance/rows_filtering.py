@@ -2,18 +2,19 @@
 """Who may send to a NAT port, from outside and by hairpin: rows 7 to 9, 13 and 14."""
 from clock import HURRY, wait
 from row_flows import OUT
-from machines import name
-from net import EXPOSED, SERVERS, SERVICE
-from scapy.layers.inet import ICMP, TCP
+from machines import l4, name
+from net import EXPOSED, SERVICE
+from row_families import spelt
+from scapy.layers.inet import TCP
 from table import check, row
 
 TARGET = 80
-ELSEWHERE = "203.0.113.99"  # no flow's server
 
 
 def strangers(flow):
     """Outside addresses and ports to which the endpoint has sent nothing."""
-    return (flow.peer[0], SERVICE + 10), (ELSEWHERE, SERVICE), (ELSEWHERE, 9999)
+    stranger = flow.net.family.stranger
+    return (flow.peer[0], SERVICE + 10), (stranger, SERVICE), (stranger, 9999)
 
 
 def only_its_peer(net, flow):
@@ -28,7 +29,7 @@ def only_its_peer(net, flow):
 def filtering(net):
     for proto in ("udp", "tcp"):
         only_its_peer(net, net.open(proto, net.a, 5000).establish())
-    cone = net.add("c", filtering="endpoint-independent")
+    cone = net.add(filtering="endpoint-independent")
     for proto in ("udp", "tcp"):
         flow = net.open(proto, cone, 5000).establish()
         for stranger in strangers(flow):
@@ -40,7 +41,7 @@ def filtering(net):
 @row(8)
 def exposed_hairpin(net):
     for proto in ("udp", "tcp"):
-        net.nat.expose("b", EXPOSED, TARGET, proto)
+        net.expose("b", EXPOSED, TARGET, proto)
         for node in (net.a, net.b):
             outside = net.open(proto, node, 5000).nat
             flow = net.flow(proto, node, 5000, net.external, EXPOSED, far=net.b)
@@ -69,13 +70,13 @@ def dynamic_hairpin(net):
 def deterministic(net):
     timeout = net.nat.timeout("udp")
     taken = net.open("udp", net.b, 5000)
-    flow = net.open("udp", net.a, 5000, SERVERS[1])
-    others = [net.open("udp", net.a, 5000, server) for server in (SERVERS[0], SERVERS[2])]
+    flow = net.open("udp", net.a, 5000, net.servers[1])
+    others = [net.open("udp", net.a, 5000, server) for server in (net.servers[0], net.servers[2])]
     only_its_peer(net, flow)
     wait(net, taken.touched, timeout / 2, "udp")
     check(flow.out() and flow.back(), "lost under a collision")
     wait(net, taken.touched, timeout + 2, "udp")
-    others.append(net.open("udp", net.a, 5000, SERVERS[0], SERVICE + 1))
+    others.append(net.open("udp", net.a, 5000, net.servers[0], SERVICE + 1))
     ports = [other.nat[1] for other in (flow, *others)]
     check(len(set(ports)) == 1, f"{len(set(ports))} ports to 3 servers, with a collision at one")
     only_its_peer(net, flow)
@@ -84,7 +85,7 @@ def deterministic(net):
 
 @row(13)
 def simultaneous_open(net):
-    there = net.another(external="192.0.2.1")
+    there = net.another()
     # Each has learnt its own NAT port from a server, and told the other one.
     here_nat, there_nat = net.open("tcp", net.a, 5000).nat, there.open("tcp", there.a, 6000).nat
     here, back = net.flow("tcp", net.a, 5000, *there_nat), there.flow("tcp", there.a, 6000, *here_nat)
@@ -101,7 +102,7 @@ def simultaneous_open(net):
 @row(14, slow=True)
 def unsolicited_syn(net):
     flow = net.open("tcp", net.a, 5000).establish()
-    knock = net.inbound("tcp", (ELSEWHERE, 9999), flow.nat, net.a)
+    knock = net.inbound("tcp", (net.family.stranger, 9999), flow.nat, net.a)
     check(not knock.out("S"), "came in")
     begun = knock.tried
     check_silence(net, 0)
@@ -112,14 +113,15 @@ def unsolicited_syn(net):
     wait(net, begun, 7, "syn")
     check(not knock.out("S"), "came in")
     error = net.made_error(net.outside, knock.sent)
-    check(error and (error[ICMP].type, error[ICMP].code) == (3, 3), "no ICMP 3/3 after 7 s")
-    return "silence, then ICMP 3/3 for the SYN after 7 s"
+    refused = spelt(net.family, net.family.PORT_UNREACHABLE)
+    check(error and net.family.error(error) == net.family.PORT_UNREACHABLE, f"no {refused} after 7 s")
+    return f"silence, then {refused} for the SYN after 7 s"
 
 
 @row(14)
 def unsolicited_syn_answered(net):
     flow = net.open("tcp", net.a, 5000).establish()
-    stranger = (ELSEWHERE, 9999)
+    stranger = (net.family.stranger, 9999)
     knock = net.inbound("tcp", stranger, flow.nat, net.a)
     check(not knock.out("S"), "came in")
     check_silence(net, 0)
@@ -132,6 +134,5 @@ def unsolicited_syn_answered(net):
 
 def check_silence(net, moment):
     answers = net.news(net.outside)
-    names = (f"ICMP {answer[ICMP].type}/{answer[ICMP].code}" if ICMP in answer else
-             "RST" if answer[TCP].flags.R else "an answer" for answer in answers)
+    names = ("RST" if TCP in answer and answer[TCP].flags.R else f"an answer ({l4(answer).name})" for answer in answers)
     check(not answers, f"{', '.join(names)} after {moment} s")

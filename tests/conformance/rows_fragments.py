@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fragments: row 12. A NAT may forward them, or put the datagram together first: what counts is what arrives."""
+"""Fragments: rows 12 and 16. A NAT may forward them, or put the datagram together: what counts is what arrives."""
+import itertools
+
 from row_flows import BACK, OUT
-from machines import destination, ends, same, source
-from net import SERVERS
+from machines import destination, ends, same, source, unsummed
 from rig import translated
-from scapy.layers.inet import IP, fragment
-from scapy.layers.l2 import Ether
+from scapy.layers.inet import IP
 from scapy.packet import Raw
+from rows_icmp import check_error
 from table import check, row
 
-SIZE, PIECE = 4000, 1480
-IN_ORDER, LAST_FIRST, MIDDLE_FIRST = (0, 1, 2), (2, 1, 0), (1, 0, 2)
-FLOOD = 3000
+SIZE = 4000  # of a datagram that becomes three fragments
+ALONE, IN_ORDER, LAST_FIRST, MIDDLE_FIRST = (0,), (0, 1, 2), (2, 1, 0), (1, 0, 2)
+FLOOD, LATER_SIZE = 3000, 1440
 
 
 @row(12)
@@ -23,13 +24,15 @@ def fragments(net):
     flow = net.open("icmp", net.a, 5000)
     for order in (IN_ORDER, LAST_FIRST):
         check(passes(net, flow, OUT, order), f"a ping was lost, fragments in order {order}")
+    for direction in (OUT, BACK):
+        check(passes(net, flow, direction, ALONE, data=16), "an only fragment was lost")  # RFC 6946
     return "any order, both ways"
 
 
 @row(12)
 def fragment_flood(net):
     flow = net.open("udp", net.a, 5000)
-    lone = [net.packet(net.b, net.b.address, SERVERS[1], Raw(bytes(PIECE)), proto=17, flags="MF", frag=PIECE // 8)
+    lone = [net.packet(net.b, net.b.address, net.servers[1], Raw(bytes(LATER_SIZE)), "later")
             for _ in range(FLOOD)]
     net.send(net.b, *lone)
     leaked = len(net.news(net.outside))
@@ -41,33 +44,56 @@ def fragment_flood(net):
     return f"also after {FLOOD} lone fragments"
 
 
-def passes(net, flow, direction, order):
-    """Whether a datagram arrives whose fragments are sent in this order. It has to be whole, and right."""
-    packet = flow.compose(direction, data=SIZE)
-    pieces = fragment(Ether(bytes(packet)), PIECE)
+@row(16)
+def errors_about_fragments(net):
+    flow = net.open("udp", net.a, 5000)
+    for direction in (OUT, BACK):
+        pieces, arrived = send(net, flow, direction, IN_ORDER)
+        check(arrived, f"a datagram {direction} was lost")
+        first = min(arrived, key=lambda frame: net.family.piece(frame)[0])
+        # A NAT that puts datagrams together makes fragments of its own.
+        flow.last[direction] = net.family.renumbered(pieces[0], first), first
+        for kind, cut in itertools.product(net.family.errors, (8, 500)):
+            check_error(flow, direction, kind, cut=cut)
+    return "about fragments: all restored"
+
+
+def send(net, flow, direction, order, data=SIZE):
+    """Sends a datagram's fragments in this order; returns them, and what arrived if that is all of it."""
+    pieces = net.family.cut(flow.compose(direction, data=data))
     sender, receiver = (flow.near, flow.far) if direction == OUT else (flow.far, flow.near)
     net.send(sender, *(pieces[index] for index in order))
-    got = net.eventually(lambda: whole([frame for frame in net.news(receiver) if frame[IP].id == packet[IP].id]))
+
+    def arrived():
+        frames = [frame for frame in net.news(receiver) if net.is_same(frame, pieces[0])]
+        return frames if whole(frames, net.family) else []
+    return pieces, net.eventually(arrived)
+
+
+def passes(net, flow, direction, order, data=SIZE):
+    """Whether a datagram arrives whose fragments are sent in this order. It has to be whole, and right."""
+    pieces, arrived = send(net, flow, direction, order, data)
+    got = whole(arrived, net.family)
     if got:
-        same(got, translated(packet, got[Ether], **ends(source(got), destination(got), got)), "a datagram")
+        sent = whole(pieces, net.family)
+        same(got, translated(unsummed(sent), got, **ends(source(got), destination(got), got)), "a datagram")
     return got
 
 
-def whole(frames):
+def whole(frames, family):
     """The datagram that these fragments are, or None; each has a right checksum and they neither overlap nor repeat."""
-    data = b""
-    for frame in sorted(frames, key=lambda frame: frame[IP].frag):
-        fresh = frame.copy()
-        del fresh[IP].chksum
-        same(frame, fresh, "a fragment")
-        if frame[IP].frag * 8 != len(data):
+    pieces = sorted(((*family.piece(frame), frame) for frame in frames), key=lambda piece: piece[0])
+    data, more = b"", True
+    for offset, piece, more, frame in pieces:
+        check_header(frame)
+        if offset != len(data):
             return None
-        data += bytes(frame[IP].payload)
-    if not data or frame[IP].flags.MF:
-        return None
-    first = min(frames, key=lambda frame: frame[IP].frag)
-    header = first[IP].copy()
-    header.remove_payload()
-    header.flags, header.frag = 0, 0
-    del header.len, header.chksum
-    return Ether(bytes(Ether(src=first.src, dst=first.dst) / header / data))
+        data += piece
+    return family.joined(pieces[0][-1], data) if pieces and not more else None
+
+
+def check_header(frame):
+    fresh = frame.copy()
+    if IP in fresh:
+        del fresh[IP].chksum
+    same(frame, fresh, "a fragment")

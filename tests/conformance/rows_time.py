@@ -7,7 +7,6 @@ from row_flows import BACK, OUT
 from table import check, row
 
 PAST = 2  # seconds after its time in which a flow has to be gone
-PORT_UNREACHABLE = (3, 3)
 
 
 def fresh(net, proto, prepare=lambda flow: None):
@@ -106,7 +105,7 @@ def errors_do_not_refresh(net):
     def begin():
         flow = net.open("icmp", net.a, next(ports))
         wait(net, flow.touched, 0.7 * timeout, "icmp")
-        check(flow.error(OUT, *PORT_UNREACHABLE), "an ICMP error was lost")
+        check(flow.error(OUT, net.family.PORT_UNREACHABLE), "an ICMP error was lost")
         return flow
     ports = itertools.count(5000)
     check(survives(net, begin, timeout - 1, "icmp"), "deleted")
@@ -135,7 +134,7 @@ def outbound_icmp_error(net):
     flow = net.open("udp", net.a, 5000).establish()
     begun = flow.touched
     wait(net, begun, 0.7 * timeout, "udp")
-    check(flow.error(BACK, *PORT_UNREACHABLE), "an ICMP error was lost")
+    check(flow.error(BACK, net.family.PORT_UNREACHABLE), "an ICMP error was lost")
     wait(net, begun, timeout + PAST, "udp")
     check(not flow.back(), "an ICMP error refreshes")
     return "an ICMP error does not"
