@@ -18,10 +18,6 @@ from topology import Host
 NAMES = {4: "ip4", 6: "ip6", "both": "ip4+ip6"}
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "families(number or 'both'): does not run once with IPv4 (4) and once with IPv6 (6)")
-
-
 def pytest_generate_tests(metafunc):
     if "family" in metafunc.fixturenames:
         marker = metafunc.definition.get_closest_marker("families")

@@ -8,19 +8,18 @@ That holds for every way through nsbpf, in both directions.
 import contextlib
 import struct
 
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from bpf import REDIRECT, Map
-from siblings import rebuilt
 from rig import SECOND_ADDRESS, expect, l4_of
+from siblings import rebuilt
 from state import packed
 from topology import HOST_ADDRESS, OUTSIDE_FAR
 
 ROUTER = "192.0.2.77"  # beyond the uplink, on the way
-ETHERNET, ICMP_LENGTH = 14, 8
+ETHERNET, ICMP_LENGTH, HALF_OF_CHECKSUM = 14, 8, 17
 KINDS = ("network unreachable", "host unreachable", "port unreachable", "too big", "prohibited", "ttl exceeded",
          "reassembly time exceeded", "parameter problem")
 
@@ -88,6 +87,9 @@ class Flow:
             edit(packet.payload)
             quotes.append(rebuilt(packet)[ETHERNET:][:size])
         sent, seen = quotes
+        # A quote that ends in the middle of the TCP checksum: nobody can translate half of one.
+        if TCP in self.seen and len(seen) == len(self.seen.payload) - len(self.seen[TCP]) + HALF_OF_CHECKSUM:
+            sent = sent[:-1] + seen[-1:]
         fields = {"ttl": 63, "id": 1234, "tos": 0xc0, "proto": self.rig.family.icmp, **fields}
         ether = self.rig.out(self.receiver) if self.receiver else self.rig.wan()
         given = ether / self.rig.ip(source or self.seen_ends[1], self.seen_ends[0], **fields)
@@ -95,7 +97,7 @@ class Flow:
         fields["ttl"] -= 1
         wanted = ether / self.rig.ip(source or self.sent_ends[1], self.sent_ends[0], **fields)
         return (given / message(self.rig, kind, seen + tail, chksum),
-                wanted / message(self.rig, kind, half_checksum(sent, seen) + tail))
+                wanted / message(self.rig, kind, sent + tail))
 
     def report(self, error):
         return run(self.rig, self.receiver, error)
@@ -154,13 +156,6 @@ def message(rig, kind, quote, chksum=None):
     elif isinstance(kind[0], str):
         kind = rig.family.kinds[kind[0]][:2] + kind[1:]
     return rig.family.icmp_message(kind, quote, chksum)
-
-
-def half_checksum(sent, seen):
-    """A quote that ends in the middle of the TCP checksum: nobody can translate half of one."""
-    l4 = IP(seen + bytes(80)) if seen[:1] < b"\x50" else IPv6(seen + bytes(80))
-    offset = len(seen) + 80 - len(l4[TCP]) if TCP in l4 else 0
-    return sent[:-1] + seen[-1:] if offset and len(seen) == offset + 17 else sent
 
 
 def turned(ends):

@@ -113,6 +113,11 @@ class Rig:
         for file in (*self.programs.values(), self.connections, self.settings, self.nat_ports, self.drop_counters):
             file.close()
 
+    def both(self):
+        """For either family."""
+        for self.family in FAMILIES.values():
+            yield self.family
+
     def port(self):
         """One that no other test uses, nor a binding that took it at random, inside the range of NAT ports."""
         return next(port for port in self.ports

@@ -26,12 +26,6 @@ def limited(rig):
     return rig.add(f"limited{next(names)}", "--max-connections", LIMIT)
 
 
-def both(rig):
-    """For either family."""
-    for rig.family in FAMILIES.values():
-        yield
-
-
 def begin(rig, node, proto, server=SERVERS[0]):
     """An assured connection: its (family, protocol, port, NAT port, server)."""
     port = rig.port()
@@ -139,7 +133,7 @@ class TestFlood:
     @pytest.mark.parametrize("source, proto, number", [("a", "udp", 4), ("a", "tcp", 6), ("-", "tcp", 4), ("-", "udp", 6)])
     def test_pitfall_moby_18630_others_notice_nothing(self, make_rig, source, proto, number):
         rig, state = make_rig()
-        old = [(node, begin(rig, node, kind)) for _ in both(rig) for node in (rig.a, rig.b, rig.c) for kind in PROTOS
+        old = [(node, begin(rig, node, kind)) for _ in rig.both() for node in (rig.a, rig.b, rig.c) for kind in PROTOS
                for _ in range(10)]
         rig.family = FAMILIES[number]
         flood(rig, source, proto)
@@ -147,7 +141,7 @@ class TestFlood:
         assert FAIR * 0.98 < state.usage(rig.a).connections < FAIR * 1.02
         new = []
         for turn in range(150):  # and it does not stop while they begin
-            for _ in both(rig):
+            for _ in rig.both():
                 new.append((rig.b, begin(rig, rig.b, PROTOS[turn % 3])))
             rig.family = FAMILIES[number]
             flood(rig, source, proto, 40)
@@ -159,12 +153,12 @@ class TestFlood:
         """Who has less than the flooder keeps even what nobody has answered yet: a name server may take its time."""
         rig, state = make_rig()
         waiting = [rig.port() for _ in range(50)]
-        for _ in both(rig):
+        for _ in rig.both():
             for port in waiting:
                 open_flow(rig, rig.b, "udp", port)
             flood(rig, "a", "udp", FLOOD // 2)
             flood(rig, "a", "tcp", FLOOD // 2)
-        assert all(is_there(state, rig.b, "udp", port) for _ in both(rig) for port in waiting)
+        assert all(is_there(state, rig.b, "udp", port) for _ in rig.both() for port in waiting)
 
     def test_one_that_is_not_noted_any_more_gives_way(self, make_rig):
         """All that may are in a ring, where the openings of others may have taken their places."""
@@ -178,11 +172,11 @@ class TestFlood:
 
     def test_two_flooders(self, make_rig):
         rig, state = make_rig()
-        old = [begin(rig, rig.b, "tcp") for _ in both(rig) for _ in range(10)]
+        old = [begin(rig, rig.b, "tcp") for _ in rig.both() for _ in range(10)]
         for source, proto, number in (("a", "udp", 4), ("c", "udp", 6), ("a", "tcp", 4)):
             rig.family = FAMILIES[number]
             flood(rig, source, proto)
-        new = [begin(rig, rig.b, proto) for _ in both(rig) for proto in PROTOS for _ in range(50)]
+        new = [begin(rig, rig.b, proto) for _ in rig.both() for proto in PROTOS for _ in range(50)]
         assert all(lives(rig, state, rig.b, flow) for flow in old + new)
         # The second one gets eight times what it leaves of what the first one has left, and then they share.
         a, c = state.usage(rig.a).connections, state.usage(rig.c).connections
@@ -195,7 +189,7 @@ class TestFlood:
         opened = answered_flood(rig, rig.a, FLOOD)
         assert FAIR * 0.98 < opened < FAIR * 1.02
         assert state.usage(rig.a).connections == opened and state.pressure().gave_way == 0
-        for _ in both(rig):
+        for _ in rig.both():
             refused(rig, rig.a, first_packet(rig, rig.a, "udp", 50000, ("192.0.2.77", 53)), "quota")
             for node in (rig.b, rig.c):
                 for proto in PROTOS:
@@ -207,10 +201,10 @@ class TestFlood:
         """By an endpoint that is allowed to have them all: old ones go on, new ones are refused and counted."""
         rig, state = make_rig()
         greedy = rig.add("greedy", "--max-connections", MAX_CONNECTIONS)
-        old = [begin(rig, rig.b, proto) for _ in both(rig) for proto in PROTOS for _ in range(5)]
+        old = [begin(rig, rig.b, proto) for _ in rig.both() for proto in PROTOS for _ in range(5)]
         opened = answered_flood(rig, greedy, FLOOD)
         assert opened == MAX_CONNECTIONS - len(old)
-        for _ in both(rig):
+        for _ in rig.both():
             packet = first_packet(rig, rig.b, "tcp", rig.port())
             before = rig.drops()
             prohibited(rig, rig.b, packet)
@@ -226,11 +220,11 @@ class TestFlood:
         """From every port that there is, to one server: others still get ports of their own."""
         rig, state = make_rig()
         rig.set_timeouts(udp=3600)
-        for _ in both(rig):
+        for _ in rig.both():
             packet = first_packet(rig, rig.a, "udp", 1)
             Flood(rig, packet, rig.a).send((port, 53) for port in range(1024, 65536, 2))
         before = state.pressure().overlaps
-        for _ in both(rig):
+        for _ in rig.both():
             for number in range(150):
                 open_flow(rig, rig.b, "udp", 40000 + number)
         assert state.pressure().overlaps == before
@@ -240,7 +234,7 @@ class TestFlood:
         rig, state = make_rig()
         rig.set_second(10)
         rig.set_timeouts(syn=200, udp=200)
-        for _ in both(rig):
+        for _ in rig.both():
             flood(rig, "a", "udp", 10000)
             flood(rig, "a", "tcp", 10000)
             flood(rig, "-", "tcp", 5000)
@@ -274,7 +268,7 @@ def test_whole_packets_under_pressure(make_rig):
     """What takes the place of one that gave way is translated as ever."""
     rig, state = make_rig()
     flood(rig, "a", "udp")
-    for _ in both(rig):
+    for _ in rig.both():
         packet = rig.arrived() / TCP(sport=rig.port(), dport=5400, flags="S")
         expect(rig.from_uplink(packet), REDIRECT, translated(packet, rig.to(rig.b), dst=rig.b.address, dport=80))
         begin(rig, rig.a, "tcp", SERVERS[3])
