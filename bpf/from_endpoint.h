@@ -32,7 +32,7 @@ static __always_inline enum verdict source_validate(bool ipv6, struct __sk_buff 
 	}
 	if (to_group || addr_is_multicast(&p->tuple.daddr))
 		return drop(p, DROP_MULTICAST);
-	if (addr_is_loopback(&p->tuple.daddr))
+	if (addr_is_loopback(&p->tuple.daddr) || (!ipv6 && !addr_get4(&p->tuple.daddr)))
 		return drop(p, DROP_MARTIAN);
 	return VERDICT_CONTINUE;
 }

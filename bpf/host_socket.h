@@ -19,7 +19,8 @@ static __always_inline bool host_has_address(const struct nsbpf_addr *addr)
 {
 	__u8 *kind;
 
-	if (addr_is_loopback(addr))
+	/* connect(2) takes the unspecified address for the loopback one. */
+	if (addr_is_loopback(addr) || addr_is_any(addr) || (addr_is4(addr) && !addr_get4(addr)))
 		return true;
 	kind = bpf_map_lookup_elem(&host_addresses, addr);
 	return kind && *kind != HOST_ADDRESS_BROADCAST;

@@ -248,7 +248,7 @@ __noinline int parse_ipv6(struct __sk_buff *skb, struct packet *p)
 	addr_set6(&p->tuple.saddr, &ip->saddr);
 	addr_set6(&p->tuple.daddr, &ip->daddr);
 	/* In a tuple these are IPv4 addresses; on the wire they are nobody's (RFC 4291 2.5.5.2). */
-	if (addr_is4(&p->tuple.saddr) || addr_is4(&p->tuple.daddr))
+	if (addr_is4(&p->tuple.saddr) || addr_is4(&p->tuple.daddr) || addr_is_any(&p->tuple.daddr))
 		return drop(p, DROP_MARTIAN);
 	p->tuple.proto = ip->nexthdr;
 	p->ttl = ip->hop_limit;

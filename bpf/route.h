@@ -56,6 +56,20 @@ static __always_inline void fib_question6(struct bpf_fib_lookup *fib, const stru
 	__builtin_memcpy(fib->ipv6_dst, &tuple->daddr, sizeof(tuple->daddr));
 }
 
+static __always_inline void fib_question(struct bpf_fib_lookup *fib, const struct packet *p, const struct tuple *tuple)
+{
+	__builtin_memset(fib, 0, sizeof(*fib));
+	fib->l4_protocol = tuple->proto;
+	fib->sport = tuple->sport;
+	fib->dport = tuple->dport;
+	fib->tot_len = 1; /* so that it tells the route's MTU: packet_fits() compares */
+	fib->ifindex = LOOPBACK_IFINDEX;
+	if (p->ipv6)
+		fib_question6(fib, p, tuple);
+	else
+		fib_question4(fib, p, tuple);
+}
+
 /* The helper writes its answer in place of the question. */
 static __always_inline void fib_answer(const struct bpf_fib_lookup *fib, const struct packet *p, bool tells_source,
 				       struct route *route)
@@ -84,28 +98,32 @@ static __noinline enum verdict route_ask(struct __sk_buff *skb, struct packet *p
 					 struct route *route, bool with_source)
 {
 	struct settings *s = settings_get();
-	struct bpf_fib_lookup fib = {
-		.l4_protocol = tuple->proto,
-		.sport = tuple->sport,
-		.dport = tuple->dport,
-		.tot_len = 1, /* so that it tells the route's MTU: packet_fits() compares */
-		.ifindex = LOOPBACK_IFINDEX,
-	};
+	struct bpf_fib_lookup fib;
+	bool finds_nexthop = true;
 	__u32 flags = 0;
+	int ret;
 
 	if (!s)
 		return drop(p, DROP_NO_ROUTE);
-	if (p->ipv6)
-		fib_question6(&fib, p, tuple);
-	else
-		fib_question4(&fib, p, tuple);
 	with_source = with_source && s->features & FEATURE_FIB_SRC;
 	if (with_source)
 		flags |= BPF_FIB_LOOKUP_SRC;
-	if (s->features & FEATURE_FIB_SKIP_NEIGH)
+	if (s->features & FEATURE_FIB_SKIP_NEIGH && !p->ipv6)
 		flags |= BPF_FIB_LOOKUP_SKIP_NEIGH;
 
-	switch (bpf_fib_lookup(skb, &fib, sizeof(fib), flags)) {
+	fib_question(&fib, p, tuple);
+	ret = bpf_fib_lookup(skb, &fib, sizeof(fib), flags);
+	/*
+	 * Of several routers by router advertisements the kernel's own sockets take one that can be reached; the helper
+	 * always the first. If that one's MAC is not known the next hop is left to bpf_redirect_neigh(), which does as
+	 * sockets do; the second question is for the MTU.
+	 */
+	if (ret == BPF_FIB_LKUP_RET_NO_NEIGH && p->ipv6 && s->features & FEATURE_FIB_SKIP_NEIGH) {
+		finds_nexthop = false;
+		fib_question(&fib, p, tuple);
+		ret = bpf_fib_lookup(skb, &fib, sizeof(fib), flags | BPF_FIB_LOOKUP_SKIP_NEIGH);
+	}
+	switch (ret) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
 		route->mtu = fib.mtu_result;
 		break;
@@ -129,6 +147,8 @@ static __noinline enum verdict route_ask(struct __sk_buff *skb, struct packet *p
 	}
 
 	fib_answer(&fib, p, with_source, route);
+	if (!finds_nexthop)
+		__builtin_memset(&route->nexthop, 0, sizeof(route->nexthop));
 	return VERDICT_CONTINUE;
 }
 

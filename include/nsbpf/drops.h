@@ -10,7 +10,7 @@
 	X(SPOOFED_IP, "spoofed-ip", "source address is not the endpoint's")                                            \
 	X(SPOOFED_ARP, "spoofed-arp", "ARP claims an address that is not the endpoint's")                              \
 	X(SPOOFED_ND, "spoofed-nd", "neighbour discovery as another one's, or as a router's")                          \
-	X(MARTIAN, "martian", "a loopback address on the wire")                                                        \
+	X(MARTIAN, "martian", "an address that is nobody's on a wire")                                                 \
 	X(MULTICAST, "multicast", "broadcast or multicast")                                                            \
 	X(LINK_LOCAL, "link-local", "a link-local address, which leads no further")                                    \
 	X(EXTENSION, "extension-header", "IPv6 extension headers too many or too long, or a source route")             \
