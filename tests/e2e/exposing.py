@@ -20,8 +20,9 @@ def answers(client, address, port, **more):
 
 
 def refused(client, address, port, **more):
-    """Neither has an answer; of TCP at once: the host's own stack says that nobody listens."""
-    return all(getattr(client, proto)(address, port, timeout=0.7, **more).get("error") for proto in PROTOS)
+    """Neither has an answer: mostly the host's own stack says at once that nobody listens."""
+    return (client.tcp(address, port, timeout=0.7, **more).get("error") and
+            client.udp(address, port, timeout=0.7, connect=True, **more).get("error"))
 
 
 def add_addresses(host, family):

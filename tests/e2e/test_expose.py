@@ -8,8 +8,6 @@ from scapy.packet import Raw
 from topology import HOST_ADDRESS, HOST_ADDRESS6
 from wire import echo, question
 
-pytestmark = pytest.mark.attach
-
 
 @pytest.fixture
 def a(host):
@@ -21,6 +19,7 @@ def b(host, a):
     return host.add("b")
 
 
+@pytest.mark.attach
 class TestWhoGetsThere:
     def test_pitfall_moby_7540_15086_from_outside(self, host, a, family):
         host.nsbpf("expose", a.name, "5000/both")
@@ -183,6 +182,7 @@ def test_both_protocols_at_once(host, a):
     assert sorted(entry["protocol"] for entry in host.json("ports")) == PROTOS
 
 
+@pytest.mark.attach
 def test_nobody_listens(host, a, b, family):
     """The endpoint's refusal comes back as the host's."""
     host.nsbpf("expose", a.name, "5000")
@@ -190,6 +190,7 @@ def test_nobody_listens(host, a, b, family):
         assert client.tcp(address, 5000)["error"] == "ECONNREFUSED"
 
 
+@pytest.mark.attach
 def test_pitfall_cni_123_exposed_while_packets_flow(host, a, family):
     """A client that asks all the time gets its answer as soon as the port is exposed."""
     with a.udp_echo(5000, family.any):
@@ -199,6 +200,7 @@ def test_pitfall_cni_123_exposed_while_packets_flow(host, a, family):
         assert question(host.outside, "udp", family.host, 5000, source_port=1234)["port"] == 1234
 
 
+@pytest.mark.attach
 class TestUnexpose:
     @pytest.mark.parametrize("client", ["outside", "neighbour", "itself"])
     def test_ends_live_tcp(self, host, a, b, client, family):

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host's own sockets reach exposed ports by loopback addresses and by its own; those of others are let alone."""
+"""The host's own sockets reach exposed ports by loopback addresses and by its own; those of others are let alone.
+
+That is done by hooks in cgroup2, which know neither TCX links nor clsact filters.
+"""
 import pytest
 from exposing import PROTOS, add_addresses, answers, echoes, other_family
 from families import Family4, Family6
 from wire import echo, question
-
-pytestmark = pytest.mark.attach
 
 
 def addresses(family):
