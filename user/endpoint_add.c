@@ -149,23 +149,19 @@ static int plan(const struct host *host, struct endpoint_spec *spec, struct endp
 	return 0;
 }
 
-/*
- * An endpoint of that name is on record: 0 if it is what was asked for, 1 if it has to be made anew. Then what the
- * command does not say is as it was, but for its exposed ports: nobody listens there any more.
- */
-static int settle_existing(struct host *host, unsigned int slot, const struct endpoint_spec *spec,
-			   struct endpoint *endpoint, struct error *err)
+/* An endpoint of that name is up: is it what was asked for? */
+static int settle_existing(struct host *host, const struct endpoint_spec *spec, const struct endpoint *endpoint,
+			   struct error *err)
 {
 	struct network network;
 
-	if (endpoint_condition(host, endpoint) != ENDPOINT_UP)
-		return endpoint_remove(host, slot, endpoint, endpoint->flags & ENDPOINT_ADOPTED, err) ? -1 : 1;
 	if (!network_get(host, endpoint->network, &network) && matches(endpoint, &network, spec))
-		return 0;
+		return endpoint_mend(host, endpoint, &network, err);
 	return fail(err, EXIT_CONFLICT, "endpoint %s exists with other settings (see `nsbpf list`)", spec->name);
 }
 
-/* What the command leaves open, as the endpoint had it before its namespace went. */
+/* What the command leaves open, as the endpoint had it before its namespace went; but not its exposed ports: nobody
+ * listens there any more. */
 struct inherited {
 	struct network network;
 	unsigned char mac[6];
@@ -201,14 +197,15 @@ int endpoint_add(struct host *host, struct endpoint_spec *spec, struct endpoint 
 {
 	struct inherited inherited;
 	struct network network;
-	int slot, ret;
+	int slot;
 
 	slot = endpoint_find(host, spec->name, endpoint);
 	if (slot >= 0) {
 		inherit(host, endpoint, &inherited, spec);
-		ret = settle_existing(host, slot, spec, endpoint, err);
-		if (ret <= 0)
-			return ret;
+		if (endpoint_condition(host, endpoint) == ENDPOINT_UP)
+			return settle_existing(host, spec, endpoint, err);
+		if (endpoint_remove(host, slot, endpoint, endpoint->flags & ENDPOINT_ADOPTED, err))
+			return -1;
 	}
 	if (!spec->network)
 		spec->network = NETWORK_DEFAULT;

@@ -8,6 +8,8 @@
 
 /* A host veth's alias begins with this, so that no other device is ever taken for one. */
 #define ENDPOINT_ALIAS "nsbpf endpoint "
+/* The other end's name. */
+#define NS_DEVICE "eth0"
 
 int endpoint_write(const struct host *host, unsigned int slot, const struct endpoint *endpoint, struct error *err);
 /* Those asked for, or free ones. `mtu` is in the record already: too small a one allows no IPv6. */
@@ -18,6 +20,11 @@ int endpoint_note_address(struct host *host, unsigned int slot, const struct nsb
 int endpoint_forget_address(struct host *host, const struct nsbpf_addr *addr);
 /* It shall be without IPv6, for this reason: 0, or -1 with err if it was asked for. */
 int endpoint_without_ipv6(struct endpoint_spec *spec, const char *why, struct error *err);
+/* Addresses and routes on both ends, which are up then. IPv6 may turn out to be missing inside: see above. */
+int endpoint_configure(struct host *host, unsigned int slot, struct endpoint *endpoint, const struct network *network,
+		       int ns_fd, struct endpoint_spec *spec, struct error *err);
+/* What was lost of its IPv6 by switching that off and on again. 1 if there was anything, 0 if not, -1 with err. */
+int endpoint_mend(struct host *host, const struct endpoint *endpoint, const struct network *network, struct error *err);
 /* All that the record says, in an order that ends with packets being let through; then it is ready. On failure the
  * caller removes what there is. */
 int endpoint_make(struct host *host, unsigned int slot, struct endpoint *endpoint, const struct network *network,

@@ -45,6 +45,8 @@ enum endpoint_condition endpoint_condition(const struct host *host, const struct
 
 /* 1 if done, 0 if already so, -1 with err; *endpoint is what is there then. */
 int endpoint_add(struct host *host, struct endpoint_spec *spec, struct endpoint *endpoint, struct error *err);
+/* The ways to all endpoints by IPv6, on the host's side: as if it had been switched off and on. 0, or -1 with err. */
+int endpoints_mend(struct host *host, struct error *err);
 /* keep: the namespace stays. 1 if done, 0 if there was none, -1 with err. */
 int endpoint_delete(struct host *host, const char *name, bool keep, struct error *err);
 

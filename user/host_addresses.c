@@ -9,6 +9,7 @@
 
 #include "addr.h"
 #include "cleanup.h"
+#include "networks.h"
 
 /* From the FIB's local table, which has the broadcast addresses as well. Every address once: the gateway's is on each
  * host veth. */
@@ -37,6 +38,23 @@ static int address_collect(const struct route *route, void *arg)
 		return -ENOSPC;
 	set->kinds[set->count] = route->type == RTN_LOCAL ? HOST_ADDRESS_LOCAL : HOST_ADDRESS_BROADCAST;
 	set->addrs[set->count++] = route->dst;
+	return 0;
+}
+
+static void mark_gateway(struct address_set *set, const struct nsbpf_addr *gateway)
+{
+	for (unsigned int i = 0; i < set->count; i++)
+		if (addr_equal(&set->addrs[i], gateway))
+			set->kinds[i] = HOST_ADDRESS_GATEWAY;
+}
+
+static int mark_gateways(unsigned int slot, const struct network *network, void *arg)
+{
+	struct nsbpf_addr gateway4 = addr_from4(network->gateway4);
+
+	(void)slot;
+	mark_gateway(arg, &gateway4);
+	mark_gateway(arg, &network->gateway6);
 	return 0;
 }
 
@@ -76,6 +94,8 @@ int host_addresses_refresh(struct host *host, struct error *err)
 	if (!ret)
 		ret = route_each(host->nl, AF_INET6, address_collect, set);
 	if (!ret)
+		ret = network_each(host, mark_gateways, set);
+	if (!ret)
 		ret = addresses_delete_others(map, set);
 	if (!ret)
 		ret = addresses_add(map, set);
@@ -84,11 +104,18 @@ int host_addresses_refresh(struct host *host, struct error *err)
 	return 0;
 }
 
-int host_address_add(struct host *host, const struct nsbpf_addr *addr)
+int host_gateway_add(struct host *host, const struct nsbpf_addr *addr)
 {
-	__u8 kind = HOST_ADDRESS_LOCAL;
+	__u8 kind = HOST_ADDRESS_GATEWAY;
 
 	return bpf_map_update_elem(host->maps[MAP_HOST_ADDRESSES], addr, &kind, BPF_ANY) ? -errno : 0;
+}
+
+bool host_address_is_known(const struct host *host, const struct nsbpf_addr *addr)
+{
+	__u8 kind;
+
+	return !bpf_map_lookup_elem(host->maps[MAP_HOST_ADDRESSES], addr, &kind);
 }
 
 int host_address_require(const struct host *host, const struct nsbpf_addr *addr, struct error *err)
@@ -96,7 +123,7 @@ int host_address_require(const struct host *host, const struct nsbpf_addr *addr,
 	char text[ADDR_TEXT];
 	__u8 kind;
 
-	if (!bpf_map_lookup_elem(host->maps[MAP_HOST_ADDRESSES], addr, &kind) && kind == HOST_ADDRESS_LOCAL)
+	if (!bpf_map_lookup_elem(host->maps[MAP_HOST_ADDRESSES], addr, &kind) && kind != HOST_ADDRESS_BROADCAST)
 		return 0;
 	return fail(err, EXIT_MISSING, "%s is no address of this host", addr_format(addr, text));
 }

@@ -222,6 +222,9 @@ int network_add(struct host *host, const struct network_spec *spec, struct error
 		return fail(err, EXIT_CONFLICT, "network %s exists with other settings (see `nsbpf network list`)",
 			    spec->name);
 	}
+	/* One that was being made or removed: what there is of it would be in its own way. */
+	if (slot >= 0 && network_delete_routes(host, &network, err))
+		return -1;
 	if (slot < 0)
 		slot = find_free_slot(host);
 	if (slot < 0)

@@ -15,7 +15,7 @@
 #define MODE_NAT "nat"
 #define MODE_ROUTED "routed"
 
-/* Marks the networks' routes: `ip route show proto 78`. */
+/* Marks the networks' routes, `ip route show proto 78`, and their IPv6 gateway addresses. */
 #define ROUTE_PROTOCOL 78
 
 struct network_spec {
@@ -50,10 +50,12 @@ struct cidr network_subnet4(const struct network *network);
 struct cidr network_subnet6(const struct network *network); /* all zero: it has no IPv6 */
 unsigned int network_mtu(const struct host *host, const struct network *network);
 
-/* Unreachable routes for its subnets, under all that endpoints have. */
+/* Unreachable routes for its subnets, under all that endpoints have, and its IPv6 gateway address. Either may find its
+ * work done. */
 int network_add_routes(struct host *host, const struct network *network, struct error *err);
 int network_delete_routes(struct host *host, const struct network *network, struct error *err);
-/* The one for the IPv6 subnet alone. 0, also if it is there, or -errno. */
-int network_add_route6(struct host *host, const struct network *network);
+/* What networks lack of IPv6 on this host: it was switched off for a while, or is new. 1 if there was anything, 0 if
+ * not, -1 with err. */
+int networks_mend(struct host *host, struct error *err);
 
 #endif

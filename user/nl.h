@@ -66,11 +66,13 @@ struct link_addr {
 	struct nsbpf_addr addr;
 	unsigned int prefix; /* of the family: 0..32 or 0..128 */
 	unsigned char scope; /* RT_SCOPE_* */
-	unsigned int flags;  /* IFA_F_SECONDARY ... */
+	unsigned int flags;  /* IFA_F_SECONDARY ...; to add one, IFA_F_DEPRECATED as well */
+	unsigned char proto; /* who made it, as a route's protocol; 0: nobody said */
 };
 
 /* `noprefixroute`: no route for the prefix is made (IFA_F_NOPREFIXROUTE). No broadcast address. -EEXIST if present. */
 int addr_add(struct nl *nl, const struct link_addr *addr, bool noprefixroute);
+int addr_delete(struct nl *nl, const struct link_addr *addr); /* -EADDRNOTAVAIL */
 int addr_each(struct nl *nl, int (*each)(const struct link_addr *addr, void *arg), void *arg);
 
 struct route {

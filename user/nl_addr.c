@@ -11,19 +11,41 @@ struct listing {
 	void *arg;
 };
 
-int addr_add(struct nl *nl, const struct link_addr *addr, bool noprefixroute)
-{
-	union nl_request request;
-	struct ifaddrmsg *info;
+#define FOREVER 0xffffffff /* INFINITY_LIFE_TIME */
 
-	info = nl_request_start(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*info));
+static void addr_request(union nl_request *request, unsigned short type, unsigned short flags,
+			 const struct link_addr *addr)
+{
+	struct ifaddrmsg *info = nl_request_start(request, type, flags, sizeof(*info));
+
 	info->ifa_family = nl_family(&addr->addr);
 	info->ifa_prefixlen = addr->prefix;
 	info->ifa_scope = addr->scope;
 	info->ifa_index = addr->ifindex;
-	nl_put_addr(&request, IFA_LOCAL, &addr->addr);
-	nl_put_addr(&request, IFA_ADDRESS, &addr->addr);
+	nl_put_addr(request, IFA_LOCAL, &addr->addr);
+	nl_put_addr(request, IFA_ADDRESS, &addr->addr);
+}
+
+int addr_add(struct nl *nl, const struct link_addr *addr, bool noprefixroute)
+{
+	/* The kernel takes the flag from the time for which an address is preferred. */
+	const struct ifa_cacheinfo deprecated = { .ifa_prefered = 0, .ifa_valid = FOREVER };
+	union nl_request request;
+
+	addr_request(&request, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, addr);
 	mnl_attr_put_u32(&request.header, IFA_FLAGS, addr->flags | (noprefixroute ? IFA_F_NOPREFIXROUTE : 0));
+	if (addr->flags & IFA_F_DEPRECATED)
+		mnl_attr_put(&request.header, IFA_CACHEINFO, sizeof(deprecated), &deprecated);
+	if (addr->proto)
+		mnl_attr_put_u8(&request.header, IFA_PROTO, addr->proto);
+	return nl_talk(nl, &request, NULL, NULL);
+}
+
+int addr_delete(struct nl *nl, const struct link_addr *addr)
+{
+	union nl_request request;
+
+	addr_request(&request, RTM_DELADDR, 0, addr);
 	return nl_talk(nl, &request, NULL, NULL);
 }
 
@@ -46,6 +68,8 @@ static int addr_message(const struct nlmsghdr *message, void *arg)
 	addr.addr = nl_attr_addr(attrs[IFA_LOCAL] ? attrs[IFA_LOCAL] : attrs[IFA_ADDRESS]);
 	if (attrs[IFA_FLAGS])
 		addr.flags = mnl_attr_get_u32(attrs[IFA_FLAGS]); /* ifa_flags has the low 8 bits only */
+	if (attrs[IFA_PROTO])
+		addr.proto = mnl_attr_get_u8(attrs[IFA_PROTO]);
 	return listing->each(&addr, listing->arg);
 }
 

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "endpoints.h"
 #include "forwarding.h"
 #include "host_addresses.h"
+#include "networks.h"
 #include "uplinks.h"
 
 /* The two ranges that ip_local_port_range leaves free above 1023. If it leaves nothing, all from 1024 on: then only the
@@ -40,10 +42,18 @@ static int refresh_nat_ports(struct host *host, struct error *err)
 	return 0;
 }
 
+/* Whoever switches IPv6 off flushes it. */
+static int mend_ipv6(struct host *host, struct error *err)
+{
+	int ret = networks_mend(host, err);
+
+	return ret > 0 ? endpoints_mend(host, err) : ret;
+}
+
 int refresh(struct host *host, struct error *err)
 {
 	return forwarding_lend(host, err) || refresh_nat_ports(host, err) || host_addresses_refresh(host, err) ||
-			       uplinks_refresh(host, err)
+			       mend_ipv6(host, err) || uplinks_refresh(host, err)
 		       ? -1
 		       : 0;
 }

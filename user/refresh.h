@@ -5,7 +5,7 @@
 
 #include "host.h"
 
-/* lo's forwarding, the NAT port range, the host's addresses, uplinks. */
+/* lo's forwarding, the NAT port range, the host's addresses, what it has lost of IPv6, uplinks. */
 int refresh(struct host *host, struct error *err);
 
 #endif

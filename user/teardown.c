@@ -58,7 +58,20 @@ static int sweep_route(const struct route *route, void *arg)
 	return ret == -ESRCH ? 0 : ret;
 }
 
-/* What no record names any more, by the marks that we leave on devices and routes: somebody removed our maps. */
+static int sweep_address(const struct link_addr *addr, void *arg)
+{
+	struct taking_down *t = arg;
+	int ret;
+
+	if (addr->proto != ROUTE_PROTOCOL || addr->ifindex != LOOPBACK_IFINDEX)
+		return 0;
+	ret = addr_delete(t->host->nl, addr);
+	t->swept = true;
+	return ret == -EADDRNOTAVAIL ? 0 : ret;
+}
+
+/* What no record names any more, by the marks that we leave on devices, routes and addresses: somebody removed our
+ * maps. */
 static int sweep(struct taking_down *t)
 {
 	int ret = link_each(t->host->nl, sweep_link, t);
@@ -67,6 +80,8 @@ static int sweep(struct taking_down *t)
 		ret = route_each(t->host->nl, AF_INET, sweep_route, t);
 	if (!ret)
 		ret = route_each(t->host->nl, AF_INET6, sweep_route, t);
+	if (!ret)
+		ret = addr_each(t->host->nl, sweep_address, t);
 	return ret ? fail(t->err, EXIT_SYSTEM, "cannot remove what is left: %s", strerror(-ret)) : 0;
 }
 

@@ -151,3 +151,77 @@ def test_an_uplink_without_ipv6(host):
     for target in (a.info["gateway6"], b.address6):
         assert a.ping(target).returncode == 0
     assert a.tcp("2001:db8:cafe::2", 80)["error"] == "ENETUNREACH"
+
+
+def toggle(netns):
+    """As VPN clients and NetworkManager do: everything of IPv6 is flushed."""
+    for value in (1, 0):
+        netns.sysctl("net.ipv6.conf.all.disable_ipv6", value)
+
+
+def give_back(host):
+    """What the operator's own tools bring back after that."""
+    host.ip_batch("address add 2001:db8:1::1/64 dev up0 nodad", "address add fe80::1/64 dev up0 nodad",
+                  "route add default via fe80::2 dev up0")
+
+
+def test_what_the_host_lost_comes_back(host):
+    """By whatever command comes next that refreshes."""
+    endpoints = host.add("a"), host.add("b")
+    host.nsbpf("network", "add", "blue", "--subnet6", "2001:db8:5::/64")
+    before = snapshot.take(host)
+    toggle(host)
+    give_back(host)
+    assert host.ping(endpoints[0].address6).returncode
+    host.nsbpf("expose", endpoints[0].name, "5000")
+    for endpoint in endpoints:
+        assert host.ping(endpoint.address6).returncode == 0 and is_dual(endpoint)
+        assert endpoint.ping(endpoint.info["gateway6"]).returncode == 0
+    assert "unreachable 2001:db8:5::/64" in host.ip("-6", "route")
+    host.nsbpf("unexpose", endpoints[0].name, "5000")
+    assert snapshot.difference(before, snapshot.take(host)) == []
+
+
+def test_the_way_to_an_endpoint_that_was_removed(host):
+    a = host.add("a")
+    host.ip("-6", "route", "del", a.address6)
+    assert host.nsbpf("add", a.name).stdout.startswith(f"{a.name}: ")
+    assert host.ping(a.address6).returncode == 0
+    assert host.nsbpf("add", a.name).stdout == "unchanged\n"
+
+
+def test_what_a_namespace_lost_comes_back(host):
+    a = host.add("a")
+    addresses = a.ip("-6", "-o", "address", "show", "scope", "global")
+    toggle(a)
+    assert a.ping(a.info["gateway6"]).returncode
+    assert host.nsbpf("add", a.name).stdout.startswith(f"{a.name}: ")
+    assert is_dual(a) and a.ip("-6", "-o", "address", "show", "scope", "global") == addresses
+    assert host.nsbpf("add", a.name).stdout == "unchanged\n"
+
+
+def test_a_default_route_that_was_taken_away_is_not_brought_back(host):
+    """In its own namespace everybody routes as they like."""
+    a = host.add("a")
+    a.ip("-6", "route", "del", "default")
+    assert host.nsbpf("add", a.name).stdout == "unchanged\n"
+    assert "default" not in a.ip("-6", "route")
+
+
+def test_a_namespace_with_a_default_route_of_its_own(host):
+    """It goes on by that one in IPv6, as it was, and gets IPv4 from us."""
+    run("ip", "netns", "add", host.name("a"))
+    ns = Netns(host.name("a"), host)
+    host.connect(ns, "own0", host.outside, "other0")
+    ns.ip_batch("link set lo up", "address add 2001:db8:99::1/64 dev own0 nodad",
+                "route add default via 2001:db8:99::2 dev own0")
+    host.outside.ip("address", "add", "2001:db8:99::2/64", "dev", "other0", "nodad")
+    before = ns.ip("-6", "route")
+    assert add(host, "a") == f"nsbpf: {ns.name} has no IPv6: the namespace has a default route of its own\n"
+    info = host.endpoint("a").info
+    assert (len(info["addresses"]), info["gateway6"]) == (1, None)
+    assert ns.ping(OUTSIDE_FAR).returncode == 0 and ns.ping("2001:db8:99::2").returncode == 0
+    after = [line for line in ns.ip("-6", "route").splitlines() if "dev eth0" not in line]
+    assert after == before.splitlines()
+    host.nsbpf("del", ns.name, "--keep")
+    assert ns.ip("-6", "route") == before
