@@ -335,6 +335,22 @@ class TestHeldPort:
         for ports in ("4999", "5011", "5005/udp"):
             host.nsbpf("expose", b.name, ports)
 
+    def test_one_address_takes_over_from_any(self, host, a, b, family):
+        """What came by that address goes to the new endpoint at once, what came by another one stays."""
+        other = other_family(family)
+        host.nsbpf("expose", a.name, "5000/udp")
+        with a.udp_echo(5000, "::"), b.udp_echo(5000, family.any):
+            sessions = {each: host.outside.udp_session(each.host, 5000) for each in (family, other)}
+
+            def reaches(each, endpoint):
+                return sessions[each].ask()["local"].removeprefix("::ffff:") == endpoint.address_of(each)
+
+            assert reaches(family, a) and reaches(other, a)
+            host.nsbpf("expose", b.name, family.at(family.host, "5000/udp"))
+            assert reaches(family, b) and reaches(other, a)
+            host.nsbpf("unexpose", b.name, family.at(family.host, "5000/udp"))
+            assert reaches(family, a) and reaches(other, a)
+
     def test_one_address_goes_before_any(self, host, a, b, family):
         """As with sockets of the host's: the one bound to the address gets it."""
         at = family.at(family.host, 5005)
