@@ -37,6 +37,7 @@ BAD_IP_HEADERS = {4: [{"ihl": 0}, {"ihl": 4}, {"ihl": 15}, {"len": 0}, {"len": 1
                       {"version": 0}, {"version": 15}]}
 # include/nsbpf/types.h
 TUPLE_SIZE, CONN_SIZE, CONN_XLAT = 40, 112, 8
+SETTINGS_FEATURES = 4
 SETTINGS_SIZE, SETTINGS_TIMEOUTS, SETTINGS_SECOND, SETTINGS_FLAGS = 72, 20, 56, 68
 CONN_STATES = ("syn", "established", "fin", "closing", "reset", "udp", "icmp")
 TIMEOUTS = (*CONN_STATES, "fragment", "port")
@@ -192,6 +193,16 @@ class Rig:
 
     def set_flags(self, flags):
         self._set({SETTINGS_FLAGS: flags})
+
+    @contextlib.contextmanager
+    def without(self, features):
+        """As on a kernel that has not got these."""
+        have, = struct.unpack_from("=I", self.settings.lookup(bytes(4)), SETTINGS_FEATURES)
+        self._set({SETTINGS_FEATURES: have & ~features})
+        try:
+            yield
+        finally:
+            self._set({SETTINGS_FEATURES: have})
 
     def _set(self, words):
         settings = bytearray(self.settings.lookup(bytes(4)))

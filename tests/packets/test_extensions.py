@@ -10,7 +10,8 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 
 from bpf import PASS, REDIRECT, SHOT
-from icmp import KINDS, Flow, run
+from flows import open_flow, renamed
+from icmp import KINDS, Flow, message, run
 from rig import expect, expect_untouched, l4_of, translated
 from siblings import Family6
 from topology import HOST_ADDRESS, OUTSIDE_FAR
@@ -41,6 +42,10 @@ def chain(packet, headers, payload):
     return packet / payload
 
 
+def kind(name):
+    return "icmp" if name == "ping" else name
+
+
 def padding(length):
     """A destination options header of so many bytes; no option is longer than 255."""
     return IPv6ExtHdrDestOpt(options=[PadN(optdata=bytes(length - 4))])
@@ -63,12 +68,12 @@ class TestWalked:
             verdict, out = rig.from_endpoint(rig.a, packet)
         l4 = l4_of(Ether(out))
         chosen = l4.id if name == "ping" else l4.sport
-        expect((verdict, out), REDIRECT, translated(packet, src=HOST_ADDRESS, **{"id" if name == "ping" else "sport": chosen}))
+        expect((verdict, out), REDIRECT, translated(packet, src=HOST_ADDRESS, **renamed(kind(name), "sport", chosen)))
         back = rig.family.ping(chosen, answer=True) if name == "ping" else L4[name](rig, 53, chosen)
         answer = chain(rig.arrived(), headers, back)
         with rig.dropped():
             expect(rig.from_uplink(answer), REDIRECT, translated(
-                answer, rig.to(rig.a), dst=rig.a.address, **{"id" if name == "ping" else "dport": port}))
+                answer, rig.to(rig.a), dst=rig.a.address, **renamed(kind(name), "dport", port)))
 
     @pytest.mark.parametrize("headers", ["H", "DRD", "HDRFD"])
     @pytest.mark.parametrize("way", ["exposed", "hairpin", "neighbour", "host"])
@@ -124,8 +129,17 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 class TestNotWalked:
     def test_from_an_endpoint(self, rig, case):
-        for payload in (UDP(sport=rig.port(), dport=53), TCP(sport=rig.port(), dport=5000, flags="S"), rig.family.ping(1)):
+        for payload in (UDP(sport=rig.port(), dport=53), TCP(dport=5000, flags="S"), rig.family.ping(1)):
             dropped(rig, chain(rig.sent(rig.a, OUTSIDE_FAR), BAD[case], payload), "extension-header")
+
+    def test_quoted(self, rig, case):
+        """No connection can have sent it."""
+        for node, about in ((None, rig.ip(HOST_ADDRESS, OUTSIDE_FAR)), (rig.a, rig.ip(OUTSIDE_FAR, rig.a.address))):
+            header = rig.sent(node, OUTSIDE_FAR) if node else rig.arrived()
+            quote = bytes(chain(about, BAD[case], UDP(sport=open_flow(rig, rig.a, "udp", rig.port()), dport=80)))
+            packet = header / message(rig, "port unreachable", quote)
+            with rig.dropped(*(["icmp-error"] if node else [])):
+                assert run(rig, node, packet)[0] == (SHOT if node else PASS)
 
     def test_from_outside(self, rig, case):
         """The host's stack knows what to say of it."""
@@ -168,11 +182,12 @@ class TestUnknown:
     @pytest.mark.parametrize("number", [59, 47])
     def test_nothing_at_all(self, rig, number):
         """No next header, and no payload: a packet, if a useless one."""
-        for destination, reason in ((OUTSIDE_FAR, ["protocol"]), (HOST_ADDRESS, []), (rig.b.address, [])):
+        for destination, reasons, verdict in ((OUTSIDE_FAR, ["protocol"], SHOT), (HOST_ADDRESS, [], PASS),
+                                              (rig.b.address, [], REDIRECT)):
             packet = rig.sent(rig.a, destination, proto=number)
-            assert packet[IPv6].plen is None and len(packet) == IP_END
-            with rig.dropped(*reason):
-                assert rig.from_endpoint(rig.a, packet)[0] == {OUTSIDE_FAR: SHOT, HOST_ADDRESS: PASS}.get(destination, REDIRECT)
+            assert len(packet) == IP_END
+            with rig.dropped(*reasons):
+                assert rig.from_endpoint(rig.a, packet)[0] == verdict
 
 
 class TestCutShort:

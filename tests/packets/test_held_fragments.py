@@ -202,7 +202,7 @@ def test_the_oldest_ones_give_way(rig, held, way):
     """A flood takes every slot of the pool: what was there is lost, and nobody gets another's."""
     parts, later = Datagram(rig, held, way), Datagram(rig, held, way)
     parts.waits(1, 2)
-    flood = []  # of few datagrams: an LRU map forgets long before it is full, and it is the pool that counts here
+    ident, flood = None, []  # of few datagrams: an LRU map forgets long before it is full, and it is the pool that counts here
     for number in range(SLOTS):
         ident = next(parts.idents) if number % 40 == 0 else ident
         packet = rig.family.moved(parts.sent[3], ident, 200 + number)

@@ -15,7 +15,8 @@ from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR, wait_for
 
 ICMP_LENGTH = 8
 ROUTES = {
-    "192.0.2.16": "route add unreachable {}", "192.0.2.32": "route add prohibit {}", "192.0.2.64": "route add blackhole {}",
+    "192.0.2.16": "route add unreachable {}", "192.0.2.32": "route add prohibit {}",
+    "192.0.2.64": "route add blackhole {}",
     "192.0.2.96": "rule add to {} prohibit", "192.0.2.112": "rule add to {} blackhole",
     "192.0.2.128": "route add {} dev lo", "192.0.2.144": "route add {} via {} mtu 1400",
     "192.0.2.160": "route add {} via {} mtu lock 1400",
@@ -122,7 +123,8 @@ class TestTtl:
     @pytest.mark.parametrize("way", ["masquerade", "exposed"])
     def test_of_a_packet_of_several_segments(self, rig, way):
         """Its answer is one packet, and not to be cut."""
-        flow = opened(rig, way, "tcp").carrying(lambda rig, s, d, answer: TCP(sport=s, dport=d, flags="A") / Raw(bytes(2800)))
+        flow = opened(rig, way, "tcp").carrying(
+            lambda rig, s, d, answer: TCP(sport=s, dport=d, flags="A") / Raw(bytes(2800)))
         answers(rig, flow.sender, with_ttl(flow.sent, 1), "ttl exceeded", "ttl", gso_size=1400, gso_segs=2)
 
     def test_to_another_network(self, rig):

@@ -79,7 +79,8 @@ class TestPayloadLength:
             packet.payload.plen = 0
             with rig.dropped("malformed"):
                 assert rig.from_endpoint(rig.a, packet)[0] == SHOT
-        jumbo = rig.sent(rig.a, OUTSIDE_FAR) / IPv6ExtHdrHopByHop(options=[Jumbo(jumboplen=70000)]) / UDP() / Raw(bytes(64))
+        option = IPv6ExtHdrHopByHop(options=[Jumbo(jumboplen=70000)])
+        jumbo = rig.sent(rig.a, OUTSIDE_FAR) / option / UDP() / Raw(bytes(64))
         jumbo.payload.plen = 0
         with rig.dropped("malformed", "extension-header"):
             assert rig.from_endpoint(rig.a, jumbo)[0] == SHOT

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""IPv6 addresses that lead no further than the link, or to a group: dropped from an endpoint, the host's from outside."""
+"""IPv6 addresses that lead no further than the link, or to a group: dropped from an endpoint, from outside the host's."""
 import pytest
 from scapy.layers.inet import TCP, UDP
-from scapy.layers.inet6 import (ICMPv6MLReport2, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_RS, ICMPv6NDOptSrcLLAddr,
-                                IPv6ExtHdrHopByHop, RouterAlert)
+from scapy.layers.inet6 import (ICMPv6MLReport2, ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_RS,
+                                ICMPv6NDOptSrcLLAddr, IPv6ExtHdrHopByHop, RouterAlert)
 from scapy.packet import Raw
 
 from bpf import SHOT
@@ -67,10 +67,10 @@ class TestFromAnEndpoint:
 @pytest.mark.parametrize("name", L4)
 def test_from_outside(rig, name):
     """The host's, whatever is exposed on all of its addresses: what it answers comes from a link-local address, too."""
-    ends = [(OUTSIDE_LINK_LOCAL, HOSTS), (OUTSIDE_LINK_LOCAL, HOST_ADDRESS), (OUTSIDE_FAR, HOSTS), (OUTSIDE_FAR, "ff02::1"),
-            (OUTSIDE_LINK_LOCAL, "ff02::1"), (OUTSIDE_FAR, "ff0e::5"), ("ff02::1", HOST_ADDRESS), ("::", HOST_ADDRESS),
-            ("::1", HOST_ADDRESS), (OUTSIDE_FAR, "::1"), ("::ffff:203.0.113.2", HOST_ADDRESS),
-            (OUTSIDE_FAR, "::ffff:198.51.100.1"), (OUTSIDE_LINK_LOCAL, rig.a.address)]
+    ends = [(OUTSIDE_LINK_LOCAL, HOSTS), (OUTSIDE_LINK_LOCAL, HOST_ADDRESS), (OUTSIDE_LINK_LOCAL, rig.a.address),
+            (OUTSIDE_LINK_LOCAL, "ff02::1"), (OUTSIDE_FAR, HOSTS), (OUTSIDE_FAR, "ff02::1"), (OUTSIDE_FAR, "ff0e::5"),
+            (OUTSIDE_FAR, "::1"), (OUTSIDE_FAR, "::ffff:198.51.100.1"), ("::ffff:203.0.113.2", HOST_ADDRESS),
+            ("ff02::1", HOST_ADDRESS), ("::", HOST_ADDRESS), ("::1", HOST_ADDRESS)]
     for source, destination in ends:
         packet = rig.arrived(destination, src=source) / L4[name](rig)
         if name == "gre":
@@ -84,7 +84,8 @@ def test_neighbour_discovery_of_the_uplink(rig):
     link = {"src": OUTSIDE_LINK_LOCAL, "ttl": 255}
     option = ICMPv6NDOptSrcLLAddr(lladdr=rig.outside_mac)
     host = rig.uplink.address
-    for packet in (rig.arrived("ff02::1", **link) / ICMPv6ND_RA() / option, rig.arrived("ff02::2", **link) / ICMPv6ND_RS(),
+    for packet in (rig.arrived("ff02::1", **link) / ICMPv6ND_RA() / option,
+                   rig.arrived("ff02::2", **link) / ICMPv6ND_RS(),
                    rig.arrived("ff02::1:ff00:1", **link) / ICMPv6ND_NS(tgt=host) / option,
                    rig.arrived(host, ttl=255) / ICMPv6ND_NS(tgt=host) / option,
                    rig.arrived(host, ttl=255) / ICMPv6ND_NA(tgt=OUTSIDE_LINK_LOCAL),

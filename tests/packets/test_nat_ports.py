@@ -52,7 +52,8 @@ class TestSourcePort:
         port = rig.port()
         with rig.serve(rig.host.outside, proto) as server:
             session = rig.host.tcp_session if proto == "tcp" else rig.host.udp_session
-            with session(rig.family.address(OUTSIDE_FAR), server.port, source_port=port, **({"connect": True} if proto == "udp" else {})):
+            connect = {"connect": True} if proto == "udp" else {}
+            with session(rig.family.address(OUTSIDE_FAR), server.port, source_port=port, **connect):
                 assert open_flow(rig, rig.a, proto, port, (OUTSIDE_FAR, server.port)) != port
 
 

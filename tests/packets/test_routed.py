@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Networks that the outside knows (--mode routed): forwarded plainly, both ways, whatever it is; nothing is translated."""
+"""Networks that the outside knows (--mode routed): forwarded plainly, both ways, whatever it is."""
 import pytest
 from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Ether
@@ -135,8 +135,9 @@ class TestIcmpErrors:
             with rig.dropped("too-big"):
                 run(rig, node, packet, gso_size=largest + 1, gso_segs=3, summed=False)
 
-    @pytest.mark.parametrize("route, reason, kind", [("prohibit", "prohibited", "prohibited"), ("blackhole", "blackhole", None),
-                                                     ("unreachable", "unreachable", "host unreachable")])
+    @pytest.mark.parametrize("route, reason, kind", [
+        ("prohibit", "prohibited", "prohibited"), ("blackhole", "blackhole", None),
+        ("unreachable", "unreachable", "host unreachable")])
     def test_made_here_of_a_route(self, rig, r, route, reason, kind):
         address = rig.family.address("192.0.2.200")
         rig.host.ip("route", "add", route, address)
