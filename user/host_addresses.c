@@ -111,19 +111,19 @@ int host_gateway_add(struct host *host, const struct nsbpf_addr *addr)
 	return bpf_map_update_elem(host->maps[MAP_HOST_ADDRESSES], addr, &kind, BPF_ANY) ? -errno : 0;
 }
 
-bool host_address_is_known(const struct host *host, const struct nsbpf_addr *addr)
+int host_address_kind(const struct host *host, const struct nsbpf_addr *addr)
 {
 	__u8 kind;
 
-	return !bpf_map_lookup_elem(host->maps[MAP_HOST_ADDRESSES], addr, &kind);
+	return bpf_map_lookup_elem(host->maps[MAP_HOST_ADDRESSES], addr, &kind) ? 0 : kind;
 }
 
 int host_address_require(const struct host *host, const struct nsbpf_addr *addr, struct error *err)
 {
+	int kind = host_address_kind(host, addr);
 	char text[ADDR_TEXT];
-	__u8 kind;
 
-	if (!bpf_map_lookup_elem(host->maps[MAP_HOST_ADDRESSES], addr, &kind) && kind != HOST_ADDRESS_BROADCAST)
+	if (kind && kind != HOST_ADDRESS_BROADCAST)
 		return 0;
 	return fail(err, EXIT_MISSING, "%s is no address of this host", addr_format(addr, text));
 }

@@ -9,7 +9,8 @@
 int host_addresses_refresh(struct host *host, struct error *err);
 /* A network's gateway, which the host just got as an address. 0 or -errno. */
 int host_gateway_add(struct host *host, const struct nsbpf_addr *addr);
-bool host_address_is_known(const struct host *host, const struct nsbpf_addr *addr);
+/* enum host_address, or 0 if it was none of the host's at the last refresh. */
+int host_address_kind(const struct host *host, const struct nsbpf_addr *addr);
 /* 0 if it was one of the host's, other than broadcast, at the last refresh; else -1 with err. */
 int host_address_require(const struct host *host, const struct nsbpf_addr *addr, struct error *err);
 

@@ -109,7 +109,7 @@ static int mend(unsigned int slot, const struct network *network, void *arg)
 	struct mending *m = arg;
 
 	(void)slot;
-	if (network->state != SLOT_READY || host_address_is_known(m->host, &network->gateway6))
+	if (network->state != SLOT_READY || host_address_kind(m->host, &network->gateway6))
 		return 0;
 	m->any = true;
 	return network_add_routes(m->host, network, m->err);

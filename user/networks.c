@@ -151,6 +151,9 @@ static int check_masquerade(const struct host *host, const struct network *netwo
 	if (network->flags & routed)
 		return fail(err, EXIT_USAGE, "network %s is routed: nothing of it is masqueraded as %s", network->name,
 			    addr_format(addr, text));
+	if (host_address_kind(host, addr) == HOST_ADDRESS_GATEWAY)
+		return fail(err, EXIT_USAGE, "%s is the gateway of a network: nobody outside knows it",
+			    addr_format(addr, text));
 	return host_address_require(host, addr, err);
 }
 

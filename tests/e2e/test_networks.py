@@ -128,6 +128,9 @@ def test_masquerade_of_either_family(host):
         assert (networks(host)["blue"]["masquerade"], networks(host)["blue"]["masquerade6"]) == shown
         assert host.nsbpf("network", "set", "blue", "--masquerade", value).stdout == "unchanged\n"
     refused(host, 3, "network", "set", "blue", "--masquerade", "2001:db8:1::77", names=["2001:db8:1::77"])
+    a = host.add("a")
+    for family in FAMILIES.values():
+        refused(host, 1, "network", "set", "blue", "--masquerade", a.gateway_of(family), names=[a.gateway_of(family)])
     refused(host, 3, "network", "set", "blue", "--masquerade", f"{SECOND_ADDRESS},2001:db8:1::77",
             names=["2001:db8:1::77"])
 
