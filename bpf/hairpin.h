@@ -12,6 +12,9 @@ static __always_inline void hairpin_source(struct __sk_buff *skb, struct packet 
 {
 	w->key = p->tuple;
 	addr_set_any(&w->key.daddr, p->ipv6);
+	if (p->ipv6) /* for `::` source address selection prefers a link-local address; for global unicast a global one
+		      */
+		w->key.daddr.words[0] = bpf_htonl(0x20000000);
 	w->plan.source = SOURCE_ANY;
 	w->plan.xlat.saddr = p->tuple.daddr;
 	__builtin_memset(&w->route, 0, sizeof(w->route));
