@@ -12,10 +12,11 @@ import struct
 
 from bpf import inside
 from scapy.layers.inet import IP, TCP, UDP, in4_pseudoheader
+from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import Ether
 from scapy.utils import checksum
 
-ETH_P_ALL, ETH_P_IP, ETH_P_EXPERIMENT = 3, 0x0800, 0x88b5
+ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, ETH_P_EXPERIMENT = 3, 0x0800, 0x86dd, 0x88b5
 SOL_PACKET, PACKET_VNET_HDR = 263, 15
 SO_RCVBUFFORCE = 33
 PACKET_HOST = 0
@@ -24,7 +25,7 @@ CHECKSUM_FIELD = {TCP: 16, UDP: 6}
 
 # struct virtio_net_hdr: flags, gso_type, hdr_len, gso_size, csum_start, csum_offset
 VNET = struct.Struct("=BBHHHH")
-NEEDS_CSUM, GSO_TCPV4 = 1, 1
+NEEDS_CSUM, GSO_TCPV4, GSO_TCPV6 = 1, 1, 4
 
 
 @contextlib.contextmanager
@@ -38,7 +39,7 @@ def one_cpu():
 
 
 class Tap:
-    """The IPv4 frames that arrive at a device for its own MAC."""
+    """The IP frames that arrive at a device for its own MAC."""
 
     def __init__(self, netns, device):
         with inside(netns.path):
@@ -59,12 +60,17 @@ class Tap:
         frame = bytes(frame)
         packet = Ether(frame)
         layer = TCP if TCP in packet else UDP
-        start = ETHER_SIZE + packet[IP].ihl * 4
+        if IPv6 in packet:
+            start, gso_type = ETHER_SIZE + 40, GSO_TCPV6
+            header = frame[ETHER_SIZE + 8:start] + struct.pack("!II", len(frame) - start, packet[IPv6].nh)
+        else:
+            start, gso_type = ETHER_SIZE + packet[IP].ihl * 4, GSO_TCPV4
+            header = in4_pseudoheader(packet[IP].proto, packet[IP], len(frame) - start)
         where = start + CHECKSUM_FIELD[layer]
-        pseudo = ~checksum(in4_pseudoheader(packet[IP].proto, packet[IP], len(frame) - start)) & 0xffff
+        pseudo = ~checksum(header) & 0xffff
         frame = frame[:where] + struct.pack("!H", pseudo) + frame[where + 2:]
-        header = start + (packet[TCP].dataofs * 4 if layer is TCP else 8)
-        self.socket.send(VNET.pack(NEEDS_CSUM, GSO_TCPV4 if gso_size else 0, header, gso_size, start,
+        headers = start + (packet[TCP].dataofs * 4 if layer is TCP else 8)
+        self.socket.send(VNET.pack(NEEDS_CSUM, gso_type if gso_size else 0, headers, gso_size, start,
                                    CHECKSUM_FIELD[layer]) + frame)
 
     def receive(self):
@@ -77,7 +83,7 @@ class Tap:
                 return frames
             except OSError:  # ENETDOWN, once, when the device goes down or away
                 continue
-            if where[2] == PACKET_HOST and where[1] == ETH_P_IP:
+            if where[2] == PACKET_HOST and where[1] in (ETH_P_IP, ETH_P_IPV6):
                 frames.append(complete(data))
 
 

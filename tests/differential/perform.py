@@ -3,11 +3,12 @@
 
 What may differ between the sides is left out: MACs, the NAT port that was chosen ("nat"), and the numbers of IP
 datagrams that the host itself makes ("own"). Datagrams are put together first: who fragments where is nobody's concern.
+A script is performed by IPv4 or by IPv6; what is told of it is told in IPv4's words, see formats.py.
 """
 import hashlib
 
-from datagrams import defragment, is_error, is_fragment, ports, wrong_checksums
-from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
+from datagrams import defragment, is_error, is_fragment, piece, ports, protocol, upper, wrong_checksums
+from scapy.layers.inet import TCP, UDP
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from taps import CHECKSUM_FIELD, ETHER_SIZE
@@ -15,7 +16,7 @@ from taps import CHECKSUM_FIELD, ETHER_SIZE
 ROUTER = "198.51.100.2"
 STRANGER = "203.0.113.77"
 OTHER = {"client": "server", "server": "client"}
-FRAGMENT_SIZE = 1480
+FRAGMENT_SIZE = 1480  # a script's
 
 
 def payload_of(size, number):
@@ -23,8 +24,8 @@ def payload_of(size, number):
 
 
 class Performance:
-    def __init__(self, side, script):
-        self.side, self.script = side, script
+    def __init__(self, side, script, form):
+        self.side, self.script, self.form = side, script, form
         self.nodes = [{"client": flow.client, "server": flow.server} for flow in script.flows]
         self.seen = {}           # (flow, side) → the last packet that this side got from the other
         self.nat = set()         # (flow, address, port): a client's, as others saw it
@@ -41,7 +42,8 @@ class Performance:
             if packet:
                 self.send(step, packet)
                 for node, frames in self.side.settle().items():
-                    arrived += [(node, packet) for packet in defragment(Ether(frame)[IP] for frame in frames)]
+                    packets = [Ether(frame).payload for frame in frames]
+                    arrived += [(node, packet) for packet in defragment(packets)]
             self.notice(step, arrived)
             self.trace.append([self.record(step, node, packet) for node, packet in arrived])
         return self.trace
@@ -52,12 +54,13 @@ class Performance:
         flow = self.script.flows[step.flow]
         last = self.seen.get((step.flow, "client" if step.side == "client" else "server"))
         ip = {"id": 1000 + number, **step.ip}
+        form = self.form
         if step.quote is not None:
             if not last:
                 return None
-            quoted = bytes(last)[:last.ihl * 4 + step.quote]
+            quoted = bytes(last)[:form.header_size(last) + step.quote]
             source = ROUTER if step.router else last.dst
-            return IP(src=source, dst=last.src, **ip) / ICMP(**step.fields) / Raw(quoted)
+            return form.header(source, last.src, **ip) / form.error(**step.fields) / Raw(quoted)
         if step.side == "client":
             src, sport, dst, dport = flow.address, flow.port, flow.to, flow.to_port
         elif not last:
@@ -69,26 +72,31 @@ class Performance:
                 # a port of its own each time: nsbpf remembers who has asked, for seconds
                 src, sport = STRANGER, 1024 + self.script.seed % 60000
         fields = dict(step.fields)
+        if not form.checksum_may_be_none:
+            fields.pop("chksum", None)
         if flow.proto == "icmp":
-            l4 = ICMP(id=sport or dport, **{"type": 8, **fields})
+            l4 = form.ping(id=sport or dport, **{"type": 8, **fields})
         elif flow.proto == "tcp":
             l4 = TCP(sport=sport, dport=dport, **{**fields, "options": list(fields.get("options", ()))})
         else:
             l4 = UDP(sport=sport, dport=dport, **fields)
-        return IP(src=src, dst=dst, **ip) / l4 / Raw(payload_of(step.size, number))
+        size = step.size
+        if step.fragments:  # as many as of IPv4
+            size -= len(step.fragments) * (FRAGMENT_SIZE - form.fragment_size)
+        return form.header(src, dst, **ip) / l4 / Raw(payload_of(size, number))
 
     def send(self, step, packet):
         node = self.nodes[step.flow].get(step.side, "outside")
         whole = bytes(self.side.ether(node, packet.dst) / packet)
-        self.sent.append(IP(whole[ETHER_SIZE:]))
+        self.sent.append(self.form.IP(whole[ETHER_SIZE:]))
         tap = self.side.taps[node]
         if step.fragments:
-            pieces = fragment(Ether(whole), FRAGMENT_SIZE)
-            self.sent += [IP(bytes(piece)[ETHER_SIZE:]) for piece in pieces]
+            pieces = self.form.fragments(Ether(whole), self.form.ident(packet), self.form.fragment_size)
+            self.sent += [self.form.IP(bytes(part)[ETHER_SIZE:]) for part in pieces]
             for index in step.fragments:
                 tap.send(pieces[index])
         elif step.partial:
-            self.unfinished.add(packet.id)
+            self.unfinished.add(self.form.ident(packet))
             tap.send_partial(whole)
         else:
             tap.send(whole)
@@ -99,21 +107,25 @@ class Performance:
         other = OTHER.get(step.side)
         flow = self.script.flows[step.flow]
         for node, packet in arrived:
-            if not other or is_fragment(packet) or is_error(packet) or packet.id != self.sent[-1].id:
+            if not other or is_fragment(packet) or is_error(packet) or self.is_own(packet):
                 continue
             if node == self.nodes[step.flow][other]:
                 self.seen[step.flow, other] = packet
-                if other == "server" and (packet.src, ports(packet)[0]) != (flow.address, flow.port):
+                if other == "server" and (self.form.said(packet.src), ports(packet)[0]) != (flow.address, flow.port):
                     self.nat.add((step.flow, packet.src, ports(packet)[0]))
 
+    def is_own(self, packet):
+        """Made by the host itself."""
+        return self.form.ident(packet) != self.form.ident(self.sent[-1])
+
     def end(self, step, address, port):
-        return f"{address}:{'nat' if (step.flow, address, port) in self.nat else port}"
+        return f"{self.form.said(address)}:{'nat' if (step.flow, address, port) in self.nat else port}"
 
     def source(self, step, address, port):
         """A NAT port may have the number of the exposed port."""
         flow = self.script.flows[step.flow]
-        if step.side == "server" and (address, port) == (flow.to, flow.to_port):
-            return f"{address}:{port}"
+        if step.side == "server" and (self.form.said(address), port) == (flow.to, flow.to_port):
+            return f"{flow.to}:{port}"
         return self.end(step, address, port)
 
     def role(self, step, node):
@@ -125,14 +137,14 @@ class Performance:
 
     def record(self, step, node, packet):
         """What arrived where, field by field; equal records are equal packets."""
-        own = packet.id != self.sent[-1].id
-        fields = {"at": self.role(step, node), "ttl": packet.ttl, "tos": packet.tos, "df": int(packet.flags.DF),
-                  "id": "own" if own else packet.id, "ip options": bytes(packet)[20:packet.ihl * 4].hex(),
+        ends = {"from": self.form.said(packet.src), "to": self.form.said(packet.dst)}
+        fields = {"at": self.role(step, node), **self.form.fields(packet),
+                  "id": "own" if self.is_own(packet) else self.form.ident(packet),
                   "wrong checksums": list(wrong_checksums(packet))}
         if is_fragment(packet):
-            return {**fields, "what": f"fragment {packet.proto} {packet.frag}", "from": packet.src, "to": packet.dst}
+            return {**fields, "what": f"fragment {protocol(packet)} {piece(packet)[0]}", **ends}
         if is_error(packet):
-            return {**fields, "from": packet.src, "to": packet.dst, **self.error(packet, step.quote is None)}
+            return {**fields, **ends, **self.error(packet, step.quote is None)}
         sport, dport = ports(packet)
         fields["from"], fields["to"] = self.source(step, packet.src, sport), self.end(step, packet.dst, dport)
         if TCP in packet:
@@ -144,25 +156,25 @@ class Performance:
             fields |= {"what": "udp", "checksum": packet[UDP].chksum != 0}
             data = bytes(packet[UDP].payload)
         else:
-            fields |= {"what": f"icmp {packet[ICMP].type}/{packet[ICMP].code}", "seq": packet[ICMP].seq}
-            data = bytes(packet[ICMP].payload)
+            ping = upper(packet)
+            kind, code = self.form.icmp(bytes(ping))
+            fields |= {"what": f"icmp {kind}/{code}", "seq": ping.seq}
+            data = bytes(ping)[8:]
         return {**fields, "size": len(data), "data": hashlib.sha1(data).hexdigest()[:8]}
 
     def error(self, packet, of_host):
         """An ICMP error has to quote what its receiver once sent, as far as it quotes."""
         icmp = bytes(packet.payload)
         quoted = icmp[8:]
-        fields = {"what": f"icmp {icmp[0]}/{icmp[1]}{' of the host' if of_host else ''}", "rest": icmp[4:8].hex(),
+        kind, code = self.form.icmp(icmp)
+        fields = {"what": f"icmp {kind}/{code}{' of the host' if of_host else ''}", "rest": icmp[4:8].hex(),
                   "quoted": len(quoted)}
-        if any(same_datagram(quoted, sent, sent.id in self.unfinished) for sent in self.sent):
+        if any(self.same_datagram(quoted, sent) for sent in self.sent):
             return fields
-        return {**fields, "quote": IP(quoted).summary()}
+        return {**fields, "quote": self.form.IP(quoted).summary()}
 
-
-def same_datagram(quoted, sent, unfinished):
-    """TTL and header checksum change on the way; nobody has to finish the checksum of a packet that is only quoted."""
-    hole = sent.ihl * 4 + CHECKSUM_FIELD[type(sent.payload)] if unfinished else len(sent)
-
-    def key(data):
-        return data[:8] + data[9:10] + data[12:hole] + data[hole + 2:]
-    return key(quoted) == key(bytes(sent)[:len(quoted)])
+    def same_datagram(self, quoted, sent):
+        """Nobody has to finish the checksum of a packet that is only quoted."""
+        unfinished = self.form.ident(sent) in self.unfinished
+        hole = self.form.header_size(sent) + CHECKSUM_FIELD[type(sent.payload)] if unfinished else len(sent)
+        return self.form.still(quoted, hole) == self.form.still(bytes(sent)[:len(quoted)], hole)

@@ -5,6 +5,8 @@
                                                |            |            |
                                        a 10.80.0.2    b 10.80.0.3   c 10.80.0.4
 
+and the same in IPv6, with each address' sibling (10.80.0.2 is fd00:80::2).
+
 Nobody but the hosts has a stack of his own here: namespaces and outside have no addresses, so what a Tap sends and
 receives there is all there is.
 """
@@ -12,10 +14,12 @@ import os
 import socket
 import struct
 from collections import namedtuple
+from ipaddress import ip_network
 
 from bpf import Map, Program, inside
 from rig import CONN_SIZE, TUPLE_SIZE
 from scapy.layers.l2 import Ether
+from siblings import SIBLINGS, Family6
 from state import ORIGINAL, Entry
 from taps import ETHER_SIZE, Barrier, silent_tap
 from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, Host
@@ -26,7 +30,8 @@ LOOPBACK = 1
 NETLINK_NETFILTER, NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST, NLM_F_ACK = 12, 1, 2, 1, 4
 
 GATEWAY = "10.80.0.1"
-SUBNET = "10.80.0.0/16"
+SUBNET, SUBNET6 = "10.80.0.0/16", "fd00:80::/64"
+SIBLINGS[ip_network(SUBNET)] = ip_network(SUBNET6)
 ENDPOINTS = {"a": "10.80.0.2", "b": "10.80.0.3", "c": "10.80.0.4"}
 SECOND_ADDRESS = "198.51.100.9"
 ON_LINK = "198.51.100.3"
@@ -55,15 +60,18 @@ class Side:
 
     def make(self):
         host, outside = self.host, self.host.outside
-        for name, value in (("net.ipv6.conf.all.disable_ipv6", 1), ("net.ipv4.conf.all.rp_filter", 0),
-                            ("net.ipv4.icmp_ratelimit", 0), ("net.ipv4.icmp_msgs_per_sec", 1000000)):
+        for name, value in (("net.ipv4.conf.all.rp_filter", 0), ("net.ipv4.icmp_ratelimit", 0),
+                            ("net.ipv6.icmp.ratelimit", 0), ("net.ipv4.icmp_msgs_per_sec", 1000000)):
             host.sysctl(name, value)
         self.taps["outside"] = silent_tap(outside, "wan0")
         mac = self.taps["outside"].mac
+        known = [OUTSIDE_ADDRESS, ON_LINK, *map(Family6.address, (OUTSIDE_ADDRESS, ON_LINK)), Family6.via]
         host.ip_batch(f"address add {SECOND_ADDRESS}/32 dev up0",
-                      *(f"neighbour replace {address} lladdr {mac} dev up0 nud permanent"
-                        for address in (OUTSIDE_ADDRESS, ON_LINK)),
+                      *(f"neighbour replace {address} lladdr {mac} dev up0 nud permanent" for address in known),
                       f"route add {NARROW} via {OUTSIDE_ADDRESS} mtu {NARROW_MTU}")
+        # Deprecated, else the host would send by it; locked, else Linux would not heed it when it forwards.
+        host.ip_batch(f"address add {Family6.address(SECOND_ADDRESS)}/128 dev up0 nodad preferred_lft 0",
+                      f"route add {Family6.address(NARROW)} via {Family6.via} dev up0 mtu lock {NARROW_MTU}")
         self.host_mac = host.link("up0")["address"]
         self.barrier = Barrier(host)
         self.start()
@@ -96,23 +104,22 @@ class Side:
         self.host.close()
 
 
-    # What a host needs before its first endpoint.
-    def start(self):
-        pass
-
-
 class Nsbpf(Side):
     name = "nsbpf"
     GATEWAY_MAC = "02:6e:73:62:70:66"
 
+    def start(self):
+        self.host.nsbpf("network", "add", "compared", "--subnet", SUBNET, "--subnet6", SUBNET6)
+
     def add(self, short, address):
-        return self.host.add(short, "--ip", address)
+        return self.host.add(short, "--network", "compared", "--ip", f"{address},{Family6.address(address)}")
 
     def ready(self):
         for exposed in EXPOSED:
-            at = f"{exposed.address}:" if exposed.address else ""
-            self.host.nsbpf("expose", self.host.name(exposed.endpoint),
-                            f"{at}{exposed.first}-{exposed.last}:{exposed.target}/{exposed.proto}")
+            at = [f"{exposed.address}:", f"[{Family6.address(exposed.address)}]:"] if exposed.address else [""]
+            for address in at:
+                self.host.nsbpf("expose", self.host.name(exposed.endpoint),
+                                f"{address}{exposed.first}-{exposed.last}:{exposed.target}/{exposed.proto}")
         pins = self.host.pin_directories()[0]
         self.connections = Map(f"{pins}/maps/connections", TUPLE_SIZE, CONN_SIZE)
         self.icmp_rates = Map(f"{pins}/maps/icmp_rates", 4, ICMP_RATE_SIZE)
@@ -141,29 +148,32 @@ class Linux(Side):
         for name in ("iptables", "ip6tables", "arptables"):
             host.run("sysctl", "-qe", f"net.bridge.bridge-nf-call-{name}=0")
         host.ip_batch(f"link add {self.BRIDGE} address {self.BRIDGE_MAC} type bridge",
-                      f"address add {GATEWAY}/16 dev {self.BRIDGE}", f"link set {self.BRIDGE} up")
+                      f"link set {self.BRIDGE} addrgenmode none", f"address add {GATEWAY}/16 dev {self.BRIDGE}",
+                      f"address add {Family6.address(GATEWAY)}/64 dev {self.BRIDGE} nodad", f"link set {self.BRIDGE} up")
         host.sysctl("net.ipv4.ip_forward", 1)
-        host.run("nft", "-f", "-", input=self.ruleset())
+        host.sysctl("net.ipv6.conf.all.forwarding", 1)
+        for words in (("ip", SUBNET, lambda address: address, "{}:{}"), ("ip6", SUBNET6, Family6.address, "[{}]:{}")):
+            host.run("nft", "-f", "-", input=self.ruleset(*words))
         host.sysctl("net.netfilter.nf_conntrack_tcp_be_liberal", 1)  # windows are the endpoints' business
 
-    def ruleset(self):
+    def ruleset(self, ip, subnet, address, target):
         expose = "\n".join(
-            f"fib daddr type local {f'ip daddr {e.address}' if e.address else ''} {e.proto} dport {e.first + n}"
-            f" dnat to {ENDPOINTS[e.endpoint]}:{e.target + n}"
+            f"fib daddr type local {f'{ip} daddr {address(e.address)}' if e.address else ''} {e.proto} dport {e.first + n}"
+            f" dnat to {target.format(address(ENDPOINTS[e.endpoint]), e.target + n)}"
             for e in EXPOSED for n in range(e.last - e.first + 1))
         return f"""
-            table ip nat {{
+            table {ip} nat {{
                 chain prerouting {{
                     type nat hook prerouting priority dstnat
                     {expose}
                 }}
                 chain postrouting {{
                     type nat hook postrouting priority srcnat
-                    ip saddr {SUBNET} oifname up0 masquerade
-                    ip saddr {SUBNET} ct status dnat snat to {HOST_ADDRESS}
+                    {ip} saddr {subnet} oifname up0 masquerade
+                    {ip} saddr {subnet} ct status dnat snat to {address(HOST_ADDRESS)}
                 }}
             }}
-            table ip filter {{
+            table {ip} filter {{
                 chain forward {{
                     type filter hook forward priority filter; policy drop
                     ct state invalid drop
@@ -178,13 +188,15 @@ class Linux(Side):
         host.connect(host, f"v-{short}", netns, "eth0")
         mac = netns.link("eth0")["address"]
         host.ip_batch(f"link set v-{short} master {self.BRIDGE}",
-                      f"neighbour replace {address} lladdr {mac} dev {self.BRIDGE} nud permanent")
+                      *(f"neighbour replace {of} lladdr {mac} dev {self.BRIDGE} nud permanent"
+                        for of in (address, Family6.address(address))))
         host.run("bridge", "fdb", "replace", mac, "dev", f"v-{short}", "master", "static")
         return netns
 
     def next_hop(self, to):
         """Only a bridge's neighbours have MACs of their own."""
-        neighbour = next((short for short, address in ENDPOINTS.items() if address == to), None)
+        neighbour = next((short for short, address in ENDPOINTS.items() if to in (address, Family6.address(address))),
+                         None)
         return self.taps[neighbour].mac if neighbour else self.BRIDGE_MAC
 
     def ready(self):

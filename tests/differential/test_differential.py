@@ -7,6 +7,7 @@ import os
 
 import pytest
 from comparison import Accepted, differences
+from formats import FORMATS
 from perform import Performance
 from script import make, shrink
 
@@ -18,9 +19,9 @@ def accepted():
     return Accepted()
 
 
-def found(sides, accepted, script):
+def found(sides, accepted, script, form):
     """The differences that are not on the list, and what either side delivered."""
-    traces = [Performance(side, script).run() for side in sides]
+    traces = [Performance(side, script, form).run() for side in sides]
     return list(accepted.left(script, differences(script, *traces))), traces
 
 
@@ -32,16 +33,17 @@ def report(sides, script, left, traces):
     return "\n".join(lines)
 
 
+@pytest.mark.parametrize("form", FORMATS.values(), ids=FORMATS)
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + COUNT))
-def test_as_linux(sides, accepted, seed):
+def test_as_linux(sides, accepted, seed, form):
     script = make(seed)
-    left, traces = found(sides, accepted, script)
+    left, traces = found(sides, accepted, script, form)
     if not left:
         return
     first = left[0].text
-    smallest = shrink(script, lambda smaller: first in (text for _, text in found(sides, accepted, smaller)[0]))
-    again = found(sides, accepted, smallest)
-    what = f"{first}: SEED={seed} STEPS=1"
+    smallest = shrink(script, lambda smaller: first in (text for _, text in found(sides, accepted, smaller, form)[0]))
+    again = found(sides, accepted, smallest, form)
+    what = f"{form.name} {first}: SEED={seed} STEPS=1"
     if again[0]:
         script, (left, traces) = smallest, again
     else:
