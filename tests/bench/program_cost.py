@@ -76,6 +76,8 @@ class Programs:
         self.new_flows = {family: ((dport, sport) for dport in itertools.count(1000) for sport in NEW_PORTS)
                           for family in self.addresses}
         self.runs = {}
+        for family in self.addresses:
+            host.ping(FAMILIES[family][1])  # a test run sends nothing, so the router's MAC would never be known
         with inside(host.path):
             for family in self.addresses:
                 self._connection("udp", family, udp, PORT)
