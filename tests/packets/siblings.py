@@ -8,9 +8,8 @@ import struct
 from ipaddress import ip_address, ip_network
 
 import families
-from scapy.layers.inet import ICMP, IP, IPOption_NOP
-from scapy.layers.inet6 import (ICMPv6EchoReply, ICMPv6EchoRequest, ICMPv6Unknown, IPv6, IPv6ExtHdrDestOpt,
-                                IPv6ExtHdrFragment, PadN)
+from scapy.layers.inet import IP, IPOption_NOP
+from scapy.layers.inet6 import ICMPv6Unknown, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrFragment, PadN
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from scapy.utils import checksum
@@ -20,17 +19,27 @@ from topology import HOST_ADDRESS6, OUTSIDE_FAR6
 SIBLINGS = {ip_network(ip4 + "/24"): ip_network(ip6 + "/64", strict=False) for ip4, ip6 in (
     ("198.51.100.0", HOST_ADDRESS6), ("203.0.113.0", OUTSIDE_FAR6), ("192.0.1.0", "2001:db8:11::"),
     ("192.0.2.0", "2001:db8:2::"), ("192.0.3.0", "2001:db8:3::"), ("10.1.2.0", "2001:db8:a::"))}
-SPECIAL = {"127.0.0.1": "::1", "0.0.0.0": "::", "224.0.0.1": "ff02::1", "224.0.0.5": "ff02::5",
-           "224.0.0.251": "ff02::fb", "239.1.2.3": "ff08::1:2:3"}
+SPECIAL = {"127.0.0.1": "::1", "0.0.0.0": "::", "224.0.0.1": "ff02::1"}
 
 
-class Family4(families.Family4):
+def kinds(family, parameter_problem):
+    """name: (type, code, second word of the ICMP header)"""
+    return {"network unreachable": (*family.NO_ROUTE, 0), "host unreachable": (*family.UNREACHABLE, 0),
+            "port unreachable": (*family.PORT_UNREACHABLE, 0), "too big": (*family.TOO_BIG, 1400),
+            "prohibited": (*family.PROHIBITED, 0), "ttl exceeded": (*family.TIME_EXCEEDED, 0),
+            "reassembly time exceeded": (family.TIME_EXCEEDED[0], 1, 0), "parameter problem": parameter_problem}
+
+
+class Ping:
+    @classmethod
+    def ping(cls, ident, seq=0, answer=False):
+        return (cls.reply if answer else cls.request)(id=ident, seq=seq)
+
+
+class Family4(Ping, families.Family4):
     icmp_limit, icmp_tos = 576, 0xc0  # RFC 1812 4.3.2.3 and 4.3.2.5
     extensions, icmp_errors, icmp_others = (), (3, 5, 11, 12, 4), (13, 15, 17, 108)
-    # name: (type, code, second word of the ICMP header)
-    kinds = {"network unreachable": (3, 0, 0), "host unreachable": (3, 1, 0), "port unreachable": (3, 3, 0),
-             "too big": (3, 4, 1400), "prohibited": (3, 13, 0), "ttl exceeded": (11, 0, 0),
-             "reassembly time exceeded": (11, 1, 0), "parameter problem": (12, 0, 20 << 24)}
+    kinds = kinds(families.Family4, (12, 0, 20 << 24))
 
     @staticmethod
     def address(address):
@@ -41,10 +50,6 @@ class Family4(families.Family4):
         fields.setdefault("proto", None)
         options = [IPOption_NOP()] * fields.pop("options", 0)
         return IP(options=options, **{name: value for name, value in fields.items() if value is not None})
-
-    @staticmethod
-    def ping(ident, seq=0, answer=False):
-        return ICMP(type=0 if answer else 8, id=ident, seq=seq)
 
     @staticmethod
     def fragment(packet):
@@ -68,12 +73,10 @@ class Family4(families.Family4):
         return Raw(struct.pack("!BBHI", number, code, chksum, word) + quote)
 
 
-class Family6(families.Family6):
+class Family6(Ping, families.Family6):
     icmp_limit, icmp_tos = 1280, 0  # RFC 4443 2.4 (c)
     extensions, icmp_errors, icmp_others = (0, 43, 44, 60), (1, 2, 3, 4, 100), (138, 139, 144, 200)
-    kinds = {"network unreachable": (1, 0, 0), "host unreachable": (1, 3, 0), "port unreachable": (1, 4, 0),
-             "too big": (2, 0, 1400), "prohibited": (1, 1, 0), "ttl exceeded": (3, 0, 0),
-             "reassembly time exceeded": (3, 1, 0), "parameter problem": (4, 0, 6)}
+    kinds = kinds(families.Family6, (4, 0, 6))
 
     @staticmethod
     def address(address):
@@ -100,10 +103,6 @@ class Family6(families.Family6):
         if proto is not None:
             head.lastlayer().nh = proto
         return head
-
-    @staticmethod
-    def ping(ident, seq=0, answer=False):
-        return (ICMPv6EchoReply if answer else ICMPv6EchoRequest)(id=ident, seq=seq)
 
     @staticmethod
     def fragment(packet):
