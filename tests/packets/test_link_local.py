@@ -79,8 +79,8 @@ def test_from_outside(rig, name):
             expect_untouched(rig.from_uplink(packet), packet)
 
 
-def test_neighbour_discovery_of_the_uplink(rig):
-    """Pitfall cilium #48093: it is never translated."""
+def test_pitfall_cilium_48093_neighbour_discovery_is_the_hosts(rig):
+    """Never translated. (An endpoint's: test_nd.py)"""
     link = {"src": OUTSIDE_LINK_LOCAL, "ttl": 255}
     option = ICMPv6NDOptSrcLLAddr(lladdr=rig.outside_mac)
     host = rig.uplink.address

@@ -242,6 +242,17 @@ class TestMalformed:
         dropped(rig, header / IPv6ExtHdrFragment(m=m, id=7) / ask(rig, rig.a.gateway)[ICMPv6ND_NS], "malformed")
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_pitfall_cilium_48093_none_leaves_the_link(rig, source):
+    """Whomever it is addressed to, translated or not: at most it is answered."""
+    for destination in (OUTSIDE_FAR6, HOST_ADDRESS6, rig.b.address, rig.c.address):
+        header = rig.out(rig.a) / IPv6(src=SOURCES[source](rig), dst=destination, hlim=255)
+        for message in (ICMPv6ND_NS(tgt=destination), ICMPv6ND_NS(tgt=rig.a.gateway), ICMPv6ND_NA(tgt=rig.a.address),
+                        ICMPv6ND_NA(tgt=destination), ICMPv6ND_RS(), ICMPv6ND_RA(), ICMPv6ND_Redirect(tgt=destination)):
+            verdict, out = rig.from_endpoint(rig.a, header / message, summed=False)
+            assert verdict == SHOT or verdict == REDIRECT and Ether(out).dst == rig.a.mac, message.summary()
+
+
 def test_an_endpoint_without_ipv6(rig):
     """As it has no address, none is its own; a link-local one it has by itself."""
     node = rig.add("four", "--mtu", "1000")
