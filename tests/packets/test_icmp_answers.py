@@ -201,6 +201,13 @@ def test_pitfall_cilium_24252_what_routes_and_rules_say(rig, address, name):
             silent(rig, node, packet, reason)
 
 
+@pytest.mark.parametrize("name", L4S)
+def test_nobody_in_another_network(rig, name):
+    """Not by the default route to whoever else has such addresses."""
+    packet = whole(rig.sent(rig.a, "10.99.0.77") / L4S[name](rig, rig.port(), 53, False))
+    answers(rig, rig.a, packet, "host unreachable", "unreachable")
+
+
 @pytest.fixture
 def no_default_route(rig):
     family = f"-{rig.family.number}"

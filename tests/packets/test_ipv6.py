@@ -10,6 +10,7 @@ from bpf import PASS, REDIRECT, SHOT
 from flows import PROTOS, answer, open_flow
 from icmp import open_networks, opened, run
 from rig import expect, expect_untouched, l4_of, translated
+from siblings import FAMILIES
 from topology import HOST_ADDRESS, OUTSIDE_FAR
 
 pytestmark = pytest.mark.families(6)
@@ -111,6 +112,21 @@ class TestPayloadLength:
             expect(rig.from_endpoint(rig.a, packet), REDIRECT, translated(packet, src=HOST_ADDRESS))
             packet = rig.arrived() / UDP(sport=53, dport=port) / Raw(b"odd") / Padding(b"\xff" * length)
             expect(rig.from_uplink(packet), REDIRECT, translated(packet, rig.to(rig.a), dst=rig.a.address))
+
+
+def test_exposed_port_of_an_endpoint_without_ipv6(rig):
+    """Of IPv6 it is the host's."""
+    node = rig.add("four", "--mtu", "1000")
+    assert 6 not in node.addresses
+    rig.host.nsbpf("expose", node.netns.name, "5700/both")
+    for l4 in (TCP(sport=rig.port(), dport=5700, flags="S"), UDP(sport=rig.port(), dport=5700)):
+        for source, packet in ((None, rig.arrived() / l4), (rig.b, rig.sent(rig.b, HOST_ADDRESS) / l4)):
+            with rig.dropped():
+                expect_untouched(run(rig, source, packet), packet)
+        rig.family = FAMILIES[4]
+        packet = rig.arrived() / l4
+        expect(rig.from_uplink(packet), REDIRECT, translated(packet, rig.to(node), dst=node.address))
+        rig.family = FAMILIES[6]
 
 
 @pytest.mark.parametrize("hops", [0, 1, 2, 64, 255])

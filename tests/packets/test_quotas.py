@@ -84,6 +84,15 @@ class TestLimit:
         refused(rig, limited, first_packet(rig, limited, "udp", rig.port()), "quota")
         state.check()
 
+    @pytest.mark.families("both")
+    def test_of_both_families_together(self, rig, state, limited):
+        flows = [begin(rig, limited, "udp") for _ in range(2) for _ in rig.both()] + [begin(rig, limited, "tcp")]
+        assert len(flows) == LIMIT
+        for _ in rig.both():
+            refused(rig, limited, first_packet(rig, limited, "udp", rig.port()), "quota")
+        assert all(lives(rig, state, limited, flow) for flow in flows)
+        state.check()
+
     def test_others_do_not_give_way_for_it(self, rig, state, limited):
         port = rig.port()
         open_flow(rig, rig.b, "udp", port)
