@@ -4,10 +4,12 @@
      host 1 (nt<run>-1h)            host 2 (nt<run>-2h)            both with a `default` network 10.80.0.0/16,
        |- nt<run>-1a 10.80.0.2        |- nt<run>-2a 10.80.0.2      each with an outside machine of its own
 """
+import ipaddress
 import os
 
 import pytest
 import snapshot
+from families import FAMILIES
 from topology import HOST_ADDRESS, NSBPF, OUTSIDE_FAR, Endpoint, Host, Netns
 
 VIAS = ["nsenter", "exec"]
@@ -27,14 +29,15 @@ def test_side_by_side(make_host):
     a, b = one.add("a"), two.add("a")
     assert list(one.endpoints()) == [a.name]
     assert list(two.endpoints()) == [b.name]
-    assert a.address == b.address == "10.80.0.2"
+    assert a.info["addresses"] == b.info["addresses"] and a.address == "10.80.0.2"
     for host, ns in ((one, a), (two, b)):
-        server = ns.tcp_echo(5000)
         host.nsbpf("expose", ns.name, "5000")
-        answer = host.outside.tcp(HOST_ADDRESS, 5000, "to " + ns.name)
-        assert answer["data"] == "to " + ns.name and answer["peer"] == "198.51.100.2"
-        assert len(server.wait(lambda line: "data" in line)) == 1
-        assert host.tcp("127.0.0.1", 5000)["data"] == "hello"
+        for family in FAMILIES.values():
+            with ns.tcp_echo(5000, address=family.any) as server:
+                answer = host.outside.tcp(family.host, 5000, "to " + ns.name)
+                assert answer["data"] == "to " + ns.name and answer["peer"] == family.outside
+                assert len(server.wait(lambda line: "data" in line)) == 1
+                assert host.tcp(family.loopback, 5000)["data"] == "hello"
     assert [port["endpoint"] for port in one.json("ports")] == [a.name]
     assert one.json()["host"]["netns_cookie"] != two.json()["host"]["netns_cookie"]
     assert len(one.pin_directories()) == len(two.pin_directories()) == 1
@@ -117,17 +120,23 @@ def test_it_nests(host):
     name = host.name("i")
     inner_host.nsbpf("add", name)
     inner = Endpoint(host, name)
-    assert [network["subnet"] for network in inner_host.json("network", "list")] == ["10.81.0.0/16"]
+    network, = inner_host.json("network", "list")
+    assert network["subnet"] == "10.81.0.0/16"
+    within = [ipaddress.ip_network(each["subnet6"]) for each in (network, *host.json("network", "list"))]
+    assert not within[0].overlaps(within[1])
+    assert within[0].supernet(new_prefix=48) == within[1].supernet(new_prefix=48), "they are one machine"
     assert list(host.endpoints()) == [outer.name]
-    server = host.outside.tcp_echo(7000)
-    answer = inner.tcp(OUTSIDE_FAR, 7000)
-    assert answer["peer"] == HOST_ADDRESS and server.port == 7000
-    inner.tcp_echo(5000)
     inner_host.nsbpf("expose", name, "5000")
     host.nsbpf("expose", outer.name, "5001:5000")
-    assert host.outside.tcp(HOST_ADDRESS, 5001)["peer"] == "198.51.100.2"
+    for family in FAMILIES.values():
+        with host.outside.tcp_echo(7000, address=family.any):
+            assert inner.tcp(family.far, 7000)["peer"] == family.host
+        with inner.tcp_echo(5000, address=family.any):
+            assert host.outside.tcp(family.host, 5001)["peer"] == family.outside
+        assert inner.ping(outer.gateway_of(family)).returncode == 0
     inner_host.nsbpf("down")
-    assert outer.ping(OUTSIDE_FAR).returncode == 0
+    for family in FAMILIES.values():
+        assert outer.ping(family.far).returncode == 0
 
 
 def test_hosts_in_a_row_leave_no_pins(make_host):

@@ -6,7 +6,9 @@ import re
 
 import pytest
 import snapshot
-from topology import ETC_NETNS, HOST_ADDRESS, NETNS_DIR, OUTSIDE_ADDRESS, OUTSIDE_FAR, run, wait_for
+from families import FAMILIES
+from topology import (ETC_NETNS, HOST_ADDRESS, HOST_ADDRESS6, NETNS_DIR, OUTSIDE_ADDRESS, OUTSIDE_FAR,
+                      OUTSIDE_LINK_LOCAL, run, wait_for)
 
 pytestmark = pytest.mark.attach
 
@@ -15,9 +17,11 @@ def root_snapshot():
     """What nsbpf, run in a namespace of its own, has no business with."""
     links = run("ip", "-o", "link").stdout.splitlines()
     return {"sysctls": run("sysctl", "-n", "net.ipv4.ip_forward", "net.ipv4.conf.all.rp_filter",
-                           "net.ipv4.ip_local_port_range", "kernel.unprivileged_bpf_disabled").stdout,
+                           "net.ipv4.ip_local_port_range", "net.ipv6.conf.all.forwarding",
+                           "net.ipv6.conf.lo.forwarding", "kernel.unprivileged_bpf_disabled").stdout,
             "links": [line.split()[1] for line in links],
-            "routes": run("ip", "route", "show", "table", "all").stdout}
+            "routes": run("ip", "route", "show", "table", "all").stdout,
+            "routes6": re.sub(r" expires \S+", "", run("ip", "-6", "route", "show", "table", "all").stdout)}
 
 
 def test_pitfall_cni_810_752_down_after_everything(host):
@@ -28,18 +32,22 @@ def test_pitfall_cni_810_752_down_after_everything(host):
     host.ip("address", "add", "192.0.2.1/24", "dev", "up1")
     start = snapshot.take(host)
 
-    host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24")
+    host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24", "--subnet6", "2001:db8:5::/64", "--mode", "routed")
+    host.nsbpf("network", "add", "unused")
     a, b, k = host.add("a"), host.add("b", "--network", "blue"), host.add("k")
     host.nsbpf("uplink", "add", "up1")
     host.nsbpf("expose", a.name, "5000-5010")
     host.nsbpf("expose", b.name, f"{HOST_ADDRESS}:53/both", "--from", "198.51.100.0/24")
+    host.nsbpf("expose", b.name, f"[{HOST_ADDRESS6}]:53/both", "--from", "2001:db8::/32")
     host.nsbpf("expose", k.name, "127.0.0.1:8080")
-    server = a.tcp_echo(5000)
-    assert host.outside.tcp(HOST_ADDRESS, 5000)["data"] == "hello"
-    assert host.tcp("127.0.0.1", 5000)["data"] == "hello"
-    assert b.ping(OUTSIDE_FAR).returncode == 0
-    kept_open = host.outside.tcp_session(HOST_ADDRESS, 5000)
-    assert kept_open.ask()["data"] == "hello"
+    host.nsbpf("expose", k.name, "[::1]:8080")
+    server = a.tcp_echo(5000, address="::")
+    for family in FAMILIES.values():
+        assert host.outside.tcp(family.host, 5000)["data"] == "hello"
+        assert host.tcp(family.loopback, 5000)["data"] == "hello"
+        assert a.ping(family.far).returncode == 0
+        kept_open = host.outside.tcp_session(family.host, 5000)
+        assert kept_open.ask()["data"] == "hello"
     objects = snapshot.bpf_objects(host)
     assert {kind for kind, _ in objects} >= {"map", "prog"}
     assert len(objects) > 10
@@ -62,16 +70,17 @@ def test_pitfall_cni_810_752_down_after_everything(host):
 LENT = re.compile(r"net\.(ipv[46]\.conf\.lo\.forwarding|ipv4\.ip_forward_use_pmtu) = ")
 
 
-def test_forwarding_and_sysctls_stay_as_they_are(host):
+def test_forwarding_and_sysctls_stay_as_they_are(host, family):
     for forwarding in ("0", "1"):
-        host.sysctl("net.ipv4.ip_forward", forwarding)
+        host.sysctl(f"{family.conf}.conf.all.forwarding", forwarding)
         before = snapshot.sysctls(host)
         ns = host.add("a")
         device = ns.device.replace(".", "/")  # as sysctl has it
-        assert ns.ping(OUTSIDE_FAR).returncode == 0
+        assert ns.ping(family.far).returncode == 0
         during = [line for line in snapshot.sysctls(host) if device not in line]
         assert [line for line in during if not LENT.match(line)] == [line for line in before if not LENT.match(line)]
-        assert f"net.ipv4.conf.{device}.forwarding = 0" in snapshot.sysctls(host)
+        assert {f"net.ipv4.conf.{device}.forwarding = 0", f"net.ipv6.conf.{device}.accept_ra = 0"} <= set(
+            snapshot.sysctls(host))
         host.nsbpf("down")
         assert snapshot.sysctls(host) == before
 
@@ -106,7 +115,11 @@ def test_qdiscs_and_filters_of_others_stay(host):
 def test_routes_and_addresses_of_others_stay(host):
     host.ip_batch("route add 10.80.3.4/32 dev up0 table 99", "route add 192.0.2.128/25 via " + OUTSIDE_ADDRESS,
                   "neighbour add 198.51.100.77 lladdr 02:00:5e:00:53:77 dev up0 nud permanent",
-                  "address add 10.99.0.1/32 dev lo")
+                  "address add 10.99.0.1/32 dev lo",
+                  f"route add fd02::9/128 via {OUTSIDE_LINK_LOCAL} dev up0 table 99",
+                  f"route add 2001:db8:99::/48 via {OUTSIDE_LINK_LOCAL} dev up0", "route add unreachable fd00::/8",
+                  "neighbour add 2001:db8:1::77 lladdr 02:00:5e:00:53:77 dev up0 nud permanent",
+                  "address add 2001:db8:98::1/128 dev lo")
     before = snapshot.take(host)
     host.add("a")
     host.nsbpf("down")
