@@ -6,6 +6,7 @@
 
 All of it in IPv6 as well: family.host, .via, .servers and .other_host, .other_via.
 """
+import maps
 import pytest
 from nat import more_servers, udp_peer
 from scapy.layers.inet import TCP, UDP
@@ -235,6 +236,49 @@ def add_second(host, family):
     """Not one that the host would take by itself."""
     host.ip("address", "add", f"{family.second}/{family.length}", "dev", "up0",
             *(["nodad", "preferred_lft", "0"] if family.number == 6 else []))
+
+
+@pytest.mark.parametrize("address, more, taken", [
+    ("fd00:5::5/64", ["nodad"], True),  # better than none
+    ("2001:db8:1::5/64", ["nodad"], True),
+    ("2001:db8:1::5/64", ["nodad", "preferred_lft", "0"], False),
+    ("2001:db8:1::5/64", ["nodad", "scope", "link"], True),  # an IPv6 address has the scope that it is made of
+    ("fe80::5/64", ["nodad"], False),
+    ("2001:db8:1::5/64", [], "soon"),  # tentative
+])
+def test_the_address_of_an_uplink(host, a, address, more, taken):
+    """Masquerade takes it where the kernel does not name one: of those that the host would take itself."""
+    host.ip("-6", "address", "flush", "dev", "up0", "scope", "global")
+    host.ip("address", "add", address, "dev", "up0", *more)
+
+    def shown():
+        host.nsbpf("uplink", "add", "up0")
+        uplink, = host.json("uplink", "list")
+        return uplink["address6"]
+    if taken == "soon":
+        assert wait_for(shown, 5) == address.split("/")[0]
+    else:
+        assert shown() == (address.split("/")[0] if taken else None)
+
+
+def test_a_global_address_is_better_than_a_unique_local_one(host, a):
+    for number in (1, 2):
+        host.add_address(f"fd00:5::{number}/64", "up0")
+    host.nsbpf("uplink", "add", "up0")
+    assert [uplink["address6"] for uplink in host.json("uplink", "list")] == ["2001:db8:1::1"]
+
+
+def test_where_packets_go_while_the_fib_can_not_be_asked(two_uplinks, a, family):
+    """The uplink of the best default route of each family."""
+    name = "default_uplink6" if family.number == 6 else "default_uplink"
+    indexes = [two_uplinks.link(device)["ifindex"] for device in ("up0", "up1")]
+    assert maps.entry(two_uplinks, "settings")[name] == indexes[0]
+    two_uplinks.ip("route", "add", "default", "via", family.other_via, "metric", "10")
+    default_route(two_uplinks, family, "metric", WORSE + 1)
+    two_uplinks.ip(f"-{family.number}", "route", "del", "default", "via", family.via, "dev", "up0", "metric",
+                   "1024" if family.number == 6 else "0")
+    two_uplinks.nsbpf("uplink", "add", "up0")
+    assert maps.entry(two_uplinks, "settings")[name] == indexes[1]
 
 
 class TestChosenAddress:
