@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What tests ask of an IP datagram, v4 or v6: whose it is, whether it is whole, whether its checksums are right."""
+import struct
+
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, _ICMPv6, _ICMPv6Error, \
     _IPv6ExtHdr
 from scapy.packet import Raw
+from scapy.utils import checksum
 
 ICMP_ERRORS = (3, 11, 12)
 
@@ -100,21 +103,30 @@ def joined(packet, data):
 
 
 def wrong_checksums(packet):
-    """The layers whose checksum is not what scapy makes of it, with both; IPv4's UDP checksum of 0 is none. A fragment
-    has only its header's."""
-    fresh = packet.copy()
-    layers = [fresh] if isinstance(packet, IP) else []
-    layer = upper(fresh)
-    if isinstance(layer, (TCP, UDP, ICMP, _ICMPv6)) and not is_fragment(packet):
-        if not (isinstance(layer, UDP) and isinstance(packet, IP) and not layer.chksum):
-            layers.append(layer)
-    found = {type(layer): getattr(layer, field_of(layer)) for layer in layers}
-    for layer in layers:
-        delattr(layer, field_of(layer))
-    fresh = type(packet)(bytes(fresh))
-    right = {type(layer): getattr(layer, field_of(layer)) for layer in (fresh, upper(fresh)) if type(layer) in found}
-    return {layer.__name__: (found[layer], right[layer]) for layer in found if found[layer] != right[layer]}
+    """The layers whose checksum is wrong; IPv4's UDP checksum of 0 is none. A fragment has only its header's."""
+    data, l4 = bytes(packet), upper(packet)
+    wrong = []
+    if isinstance(packet, IP):
+        start, end, icmp = packet.ihl * 4, packet.len, ICMP
+        pseudo_header = data[12:20] + struct.pack("!HH", packet.proto, end - start)
+        if checksum(data[:start]):
+            wrong.append("IP")
+    else:
+        start, end, icmp = header_size(packet), 40 + packet.plen, _ICMPv6
+        pseudo_header = data[8:40] + struct.pack("!II", end - start, protocol(packet))
+    if not isinstance(l4, (TCP, UDP, icmp)) or is_fragment(packet):
+        return wrong
+    if isinstance(l4, UDP) and isinstance(packet, IP) and not l4.chksum:
+        return wrong
+    if checksum((b"" if icmp is ICMP and isinstance(l4, ICMP) else pseudo_header) + data[start:end]):
+        wrong.append(type(l4).__name__)
+    return wrong
 
 
-def field_of(layer):
-    return "cksum" if isinstance(layer, _ICMPv6) else "chksum"
+def header_size(packet):
+    """Of IPv6, with its extension headers."""
+    size, layer = 40, packet.payload
+    while isinstance(layer, _IPv6ExtHdr):
+        size += 8 if isinstance(layer, IPv6ExtHdrFragment) else 8 * (layer.len + 1)
+        layer = layer.payload
+    return size

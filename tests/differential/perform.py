@@ -140,7 +140,7 @@ class Performance:
         ends = {"from": self.form.said(packet.src), "to": self.form.said(packet.dst)}
         fields = {"at": self.role(step, node), **self.form.fields(packet),
                   "id": "own" if self.is_own(packet) else self.form.ident(packet),
-                  "wrong checksums": list(wrong_checksums(packet))}
+                  "wrong checksums": wrong_checksums(packet)}
         if is_fragment(packet):
             return {**fields, "what": f"fragment {protocol(packet)} {piece(packet)[0]}", **ends}
         if is_error(packet):

@@ -9,7 +9,7 @@ from world import SUBNETS
 
 NAMES = "abcdef"
 EXPOSED_PORTS = (600, 5000, 5001, 20000, 33000)
-MORE_ADDRESSES = ("198.51.100.9", "198.51.100.10")
+MORE_ADDRESSES = ("198.51.100.9", "198.51.100.10", "2001:db8:1::9", "2001:db8:1::10")
 CALLS = "bpf,sendto,mkdir,unlink,unlinkat,rename,renameat2,clone,clone3,write,setns,mount"  # where a command is killed
 KILLED_AT = 60
 OK, ABSENT, CONFLICT = 0, 3, 4  # exit codes
@@ -48,7 +48,7 @@ class Commands:
         limit = self.rng.choice(("auto", "auto", "3", "10"))
         _, what = self.command("add", world.host.name(short), "--network", network, "--ip", address,
                                "--max-connections", limit)
-        world.learn(short, network, address)
+        world.learn(short, network)
         return what
 
     def delete(self):
@@ -67,7 +67,9 @@ class Commands:
         world = self.world
         used = sorted({node.network for node in world.endpoints.values()})
         network = self.rng.choice(used)
-        options = {"--isolate": ("on", "off"), "--masquerade": ("on", *sorted(self.more)),
+        fixed = [address for address in sorted(self.more) if ":" not in address]
+        fixed += [f"{address},{more}" for address in fixed for more in sorted(self.more) if ":" in more]
+        options = {"--isolate": ("on", "off"), "--masquerade": ("on", *fixed),
                    "--filtering": ("endpoint-independent", "address-and-port-dependent")}
         option = self.rng.choice(list(options))
         value = self.rng.choice(options[option])
@@ -99,10 +101,13 @@ class Commands:
     def address(self, address=None):
         world, address = self.world, address or self.rng.choice(MORE_ADDRESSES)
         world.addresses.add(address)
-        verb, prefix = ("del", self.more.pop(address)) if address in self.more else ("add", self.rng.choice((24, 32)))
+        lengths = (64, 128) if ":" in address else (24, 32)
+        verb, prefix = ("del", self.more.pop(address)) if address in self.more else ("add", self.rng.choice(lengths))
         if verb == "add":
             self.more[address] = prefix
-        world.host.ip("address", verb, f"{address}/{prefix}", "dev", "up0")
+            world.host.add_address(f"{address}/{prefix}", "up0")
+        else:
+            world.host.ip("address", verb, f"{address}/{prefix}", "dev", "up0")
         return f"address {verb} {address}/{prefix}"
 
     def down(self):

@@ -44,7 +44,8 @@ def test_invariants(seed):
 
 def walk(world, rng, log):
     sending, commands = Sending(world, rng), Commands(world, rng)
-    operations = {sending.by_endpoint: 500, sending.by_outside: 350, sending.liar: 40, commands.add: 25,
+    operations = {sending.by_endpoint: 500, sending.by_outside: 350, sending.liar: 40,
+                  sending.neighbour_discovery: 15, commands.add: 25,
                   commands.delete: 12, commands.settings: 15, commands.expose: 20, commands.unexpose: 12,
                   commands.address: 8, commands.down: 3, commands.wait: 20}
     for step in range(1, STEPS + 1):
