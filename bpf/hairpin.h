@@ -19,7 +19,7 @@ static __always_inline void hairpin_source(struct __sk_buff *skb, struct packet 
 	w->plan.xlat.saddr = p->tuple.daddr;
 	__builtin_memset(&w->route, 0, sizeof(w->route));
 	if (addr_is_any(fixed_address(net, p->ipv6)) &&
-	    (route_ask(skb, p, &w->key, &w->route, true) != VERDICT_CONTINUE || w->route.local))
+	    (route_ask(skb, p, &w->key, &w->route, ROUTE_SOURCE) != VERDICT_CONTINUE || w->route.local))
 		return;
 	if (masquerade_address(net, p->ipv6, &w->route, &w->plan.xlat.saddr))
 		w->plan.source = SOURCE_BINDING;

@@ -142,13 +142,13 @@ static __always_inline int answer_endpoint(struct __sk_buff *skb, const struct e
 
 /* The way to whoever sent it from outside: as the host would route it, or where that is no uplink, back the way it
  * came. */
-static __always_inline void answer_route(struct __sk_buff *skb, struct packet *p, struct workbench *w, bool with_source)
+static __always_inline void answer_route(struct __sk_buff *skb, struct packet *p, struct workbench *w, __u32 wanted)
 {
 	__builtin_memset(&w->key, 0, sizeof(w->key));
 	w->key.saddr = p->tuple.daddr;
 	w->key.daddr = p->tuple.saddr;
 	w->key.proto = icmp_protocol(p->ipv6);
-	if (route_lookup(skb, p, w, with_source) == VERDICT_CONTINUE && !w->route.local) {
+	if (route_lookup(skb, p, w, wanted) == VERDICT_CONTINUE && !w->route.local) {
 		__u32 oif = w->route.oif;
 
 		if (bpf_map_lookup_elem(&uplinks, &oif))
@@ -202,7 +202,7 @@ __noinline int icmp_answer(struct __sk_buff *skb, struct packet *p)
 			return TC_ACT_SHOT;
 	} else {
 		source = p->tuple.daddr;
-		answer_route(skb, p, w, is_endpoint_address(&source));
+		answer_route(skb, p, w, is_endpoint_address(&source) ? ROUTE_SOURCE : 0);
 	}
 	if (!answer_source(p, ep, w, &source))
 		return TC_ACT_SHOT;

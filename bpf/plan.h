@@ -60,19 +60,19 @@ static __noinline bool route_is_missing(struct __sk_buff *skb, struct packet *p,
 	addr_set_any(&w->key.saddr, p->ipv6);
 	addr_set_any(&w->key.daddr, p->ipv6);
 	w->route.local = false;
-	missing = route_ask(skb, p, &w->key, &w->route, false) == VERDICT_CONTINUE && w->route.local;
+	missing = route_ask(skb, p, &w->key, &w->route, 0) == VERDICT_CONTINUE && w->route.local;
 	w->route.local = true;
 	return missing;
 }
 
 /* The route of w->key, which is lost by it, into w->route. */
 static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct packet *p, struct workbench *w,
-						 bool with_source)
+						 __u32 wanted)
 {
 	enum verdict v;
 
 	__builtin_memset(&w->route, 0, sizeof(w->route));
-	v = route_ask(skb, p, &w->key, &w->route, with_source);
+	v = route_ask(skb, p, &w->key, &w->route, wanted);
 	if (v == VERDICT_CONTINUE && w->route.local && route_is_missing(skb, p, w))
 		return drop(p, DROP_NO_ROUTE);
 	return v;
@@ -83,7 +83,7 @@ static __always_inline bool route_is_local(struct __sk_buff *skb, struct packet 
 					   const struct tuple *tuple)
 {
 	w->key = *tuple;
-	return !is_broadcast(&tuple->daddr) && route_lookup(skb, p, w, false) == VERDICT_CONTINUE && w->route.local;
+	return !is_broadcast(&tuple->daddr) && route_lookup(skb, p, w, 0) == VERDICT_CONTINUE && w->route.local;
 }
 
 /* Is this an address of the host, now? */
@@ -93,7 +93,7 @@ static __always_inline bool address_is_local(struct __sk_buff *skb, struct packe
 	__builtin_memset(&w->key, 0, sizeof(w->key));
 	addr_set_any(&w->key.saddr, p->ipv6);
 	w->key.daddr = *addr;
-	return route_lookup(skb, p, w, false) == VERDICT_CONTINUE && w->route.local;
+	return route_lookup(skb, p, w, 0) == VERDICT_CONTINUE && w->route.local;
 }
 
 #endif

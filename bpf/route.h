@@ -7,9 +7,14 @@ struct route {
 	struct nsbpf_addr nexthop; /* all zero: the kernel finds it */
 	struct nsbpf_addr prefsrc; /* the address that the host itself would use; all zero if the FIB can't tell */
 	__u32 oif;
-	__u16 mtu;  /* 0 where the FIB does not say */
-	bool local; /* an address of the host, or a broadcast address */
+	__u16 mtu;   /* 0 where the FIB does not say */
+	bool local;  /* an address of the host, or a broadcast address */
+	bool silent; /* ROUTE_SILENT: the next hop's MAC is not known, or not any more */
 };
+
+/* What a question to the FIB is to find out besides the route. */
+#define ROUTE_SOURCE 1 /* the host's own address for it; in IPv6 that takes the kernel a walk over all devices */
+#define ROUTE_SILENT 2
 
 #define LOOPBACK_IFINDEX 1
 
@@ -88,40 +93,32 @@ static __always_inline void fib_answer(const struct bpf_fib_lookup *fib, const s
 }
 
 /*
- * As the host would route a packet of its own, and `with_source` from which address: in IPv6 that takes the kernel a
- * walk over all devices. The "input device" is lo. It has forwarding switched on for this, without which the helper
+ * As the host would route a packet of its own. The "input device" is lo. It has forwarding switched on for this, without which the helper
  * gives no answer (net/core/filter.c, bpf_ipv4_fib_lookup, bpf_ipv6_fib_lookup); the endpoints' devices have it
  * switched off, so that the host's stack forwards nothing for them should our program ever be missing there. IPv6 has
  * no such switch for each device.
  */
 static __noinline enum verdict route_ask(struct __sk_buff *skb, struct packet *p, const struct tuple *tuple,
-					 struct route *route, bool with_source)
+					 struct route *route, __u32 wanted)
 {
 	struct settings *s = settings_get();
 	struct bpf_fib_lookup fib;
-	bool finds_nexthop = true;
-	__u32 flags = 0;
+	__u32 flags = 0, skip = 0;
 	int ret;
 
 	if (!s)
 		return drop(p, DROP_NO_ROUTE);
-	with_source = with_source && s->features & FEATURE_FIB_SRC;
-	if (with_source)
+	if (wanted & ROUTE_SOURCE && s->features & FEATURE_FIB_SRC)
 		flags |= BPF_FIB_LOOKUP_SRC;
-	if (s->features & FEATURE_FIB_SKIP_NEIGH && !p->ipv6)
-		flags |= BPF_FIB_LOOKUP_SKIP_NEIGH;
+	if (s->features & FEATURE_FIB_SKIP_NEIGH)
+		skip = BPF_FIB_LOOKUP_SKIP_NEIGH;
 
 	fib_question(&fib, p, tuple);
-	ret = bpf_fib_lookup(skb, &fib, sizeof(fib), flags);
-	/*
-	 * Of several routers by router advertisements the kernel's own sockets take one that can be reached; the helper
-	 * always the first. If that one's MAC is not known the next hop is left to bpf_redirect_neigh(), which does as
-	 * sockets do; the second question is for the MTU.
-	 */
-	if (ret == BPF_FIB_LKUP_RET_NO_NEIGH && p->ipv6 && s->features & FEATURE_FIB_SKIP_NEIGH) {
-		finds_nexthop = false;
+	ret = bpf_fib_lookup(skb, &fib, sizeof(fib), flags | (wanted & ROUTE_SILENT ? 0 : skip));
+	if (ret == BPF_FIB_LKUP_RET_NO_NEIGH && wanted & ROUTE_SILENT && skip) { /* so it has not told the MTU */
+		route->silent = true;
 		fib_question(&fib, p, tuple);
-		ret = bpf_fib_lookup(skb, &fib, sizeof(fib), flags | BPF_FIB_LOOKUP_SKIP_NEIGH);
+		ret = bpf_fib_lookup(skb, &fib, sizeof(fib), flags | skip);
 	}
 	switch (ret) {
 	case BPF_FIB_LKUP_RET_SUCCESS:
@@ -146,9 +143,7 @@ static __noinline enum verdict route_ask(struct __sk_buff *skb, struct packet *p
 		return drop(p, DROP_NO_ROUTE);
 	}
 
-	fib_answer(&fib, p, with_source, route);
-	if (!finds_nexthop)
-		__builtin_memset(&route->nexthop, 0, sizeof(route->nexthop));
+	fib_answer(&fib, p, flags & BPF_FIB_LOOKUP_SRC, route);
 	return VERDICT_CONTINUE;
 }
 
