@@ -93,10 +93,10 @@ static __always_inline void fib_answer(const struct bpf_fib_lookup *fib, const s
 }
 
 /*
- * As the host would route a packet of its own. The "input device" is lo. It has forwarding switched on for this, without which the helper
- * gives no answer (net/core/filter.c, bpf_ipv4_fib_lookup, bpf_ipv6_fib_lookup); the endpoints' devices have it
- * switched off, so that the host's stack forwards nothing for them should our program ever be missing there. IPv6 has
- * no such switch for each device.
+ * As the host would route a packet of its own. The "input device" is lo. It has forwarding switched on for this,
+ * without which the helper gives no answer (net/core/filter.c, bpf_ipv4_fib_lookup, bpf_ipv6_fib_lookup); the
+ * endpoints' devices have it switched off, so that the host's stack forwards nothing for them should our program ever
+ * be missing there. IPv6 has no such switch for each device.
  */
 static __noinline enum verdict route_ask(struct __sk_buff *skb, struct packet *p, const struct tuple *tuple,
 					 struct route *route, __u32 wanted)
