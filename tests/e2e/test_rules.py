@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 import snapshot
-from topology import HOST_ADDRESS, OUTSIDE_FAR, run
+from topology import HOST_ADDRESS, HOST_ADDRESS6, OUTSIDE_ADDRESS, OUTSIDE_ADDRESS6, OUTSIDE_FAR, OUTSIDE_FAR6, run
 
 MANY = 50
 
@@ -27,19 +27,23 @@ def failures(ended):
 
 
 @pytest.mark.attach
+@pytest.mark.families("both")
 def test_the_same_twice_is_unchanged(host):
     a = host.name("a")
     second = host.machine("s")
     host.connect(host, "up1", second, "wan1")
-    made = [["network", "add", "blue", "--subnet", "172.20.0.0/24"],
+    made = [["network", "add", "blue", "--subnet", "172.20.0.0/24", "--subnet6", "2001:db8:20::/64"],
+            ["network", "add", "dmz", "--mode", "routed", "--subnet6", "2001:db8:30::/64"],
             ["add", a],
-            ["add", host.name("b"), "--network", "blue", "--ip", "172.20.0.9", "--mac", "02:00:5e:00:53:09",
-             "--mtu", "1400", "--dns", "192.0.2.53"],
+            ["add", host.name("b"), "--network", "blue", "--ip", "172.20.0.9,2001:db8:20::99", "--mac",
+             "02:00:5e:00:53:09", "--mtu", "1400", "--dns", "192.0.2.53,2001:db8:53::53"],
             ["expose", a, "5000"],
             ["expose", a, "6000-6010:7000/udp"],
             ["expose", a, f"{HOST_ADDRESS}:53/both", "--from", "192.0.2.0/24", "--from", "198.51.100.0/24"],
+            ["expose", a, f"[{HOST_ADDRESS6}]:53/both", "--from", "2001:db8::/32", "--from", "fd00::1"],
             ["network", "set", "blue", "--isolate", "off"],
-            ["network", "set", "blue", "--filtering", "endpoint-independent", "--masquerade", HOST_ADDRESS],
+            ["network", "set", "blue", "--filtering", "endpoint-independent", "--masquerade",
+             f"{HOST_ADDRESS},{HOST_ADDRESS6}"],
             ["add", host.name("c"), "--max-connections", "100"],
             ["set", "timeout.udp", "10m"],
             ["set", "inbound-refresh", "off"],
@@ -53,9 +57,10 @@ def test_the_same_twice_is_unchanged(host):
     assert snapshot.difference(before, snapshot.take(host)) == []
     assert host.json()["ports"] == listed["ports"]
 
-    unmade = [["set", "timeout.udp", "default"], ["uplink", "del", "up1"], ["unexpose", a, "5000"], ["unexpose", a, "6000-6010:7000/udp"],
-              ["unexpose", a, f"{HOST_ADDRESS}:53/both"], ["del", host.name("b")], ["network", "del", "blue"],
-              ["del", a], ["del", host.name("c")], ["down"]]
+    unmade = [["set", "timeout.udp", "default"], ["uplink", "del", "up1"], ["unexpose", a, "5000"],
+              ["unexpose", a, "6000-6010:7000/udp"], ["unexpose", a, f"{HOST_ADDRESS}:53/both"],
+              ["unexpose", a, f"[{HOST_ADDRESS6}]:53/both"], ["del", host.name("b")], ["network", "del", "blue"],
+              ["network", "del", "dmz"], ["del", a], ["del", host.name("c")], ["down"]]
     for command in unmade:
         assert host.nsbpf(*command).stdout != "unchanged\n", command
         done = host.nsbpf(*command)
@@ -72,12 +77,12 @@ def test_absent_things_are_unchanged(host):
     assert host.nsbpf("unexpose", host.name("a"), "80").stdout == "unchanged\n"
 
 
-def test_unchanged_keeps_quiet_connections(host):
+def test_unchanged_keeps_quiet_connections(host, family):
     """A repeated command touches no live connection."""
     ns = host.add("a")
-    server = ns.tcp_echo(5000)
+    server = ns.tcp_echo(5000, family.any)
     host.nsbpf("expose", ns.name, "5000")
-    talk = host.outside.tcp_session(HOST_ADDRESS, 5000)
+    talk = host.outside.tcp_session(family.host, 5000)
     assert talk.ask("one")["data"] == "one"
     host.nsbpf("add", ns.name)
     host.nsbpf("expose", ns.name, "5000")
@@ -88,6 +93,7 @@ def test_unchanged_keeps_quiet_connections(host):
 
 
 @pytest.mark.attach
+@pytest.mark.families("both")
 def test_fifty_adds_and_exposes_at_once(host):
     """On a host where nothing ran before: the first of them sets everything up, and the others wait for it."""
     names = [host.name(f"n{number}") for number in range(MANY)]
@@ -96,7 +102,7 @@ def test_fifty_adds_and_exposes_at_once(host):
     entries = host.json("list")
     assert sorted(entry["name"] for entry in entries) == sorted(names)
     assert {entry["state"] for entry in entries} == {"up"}
-    assert len({entry["addresses"][0] for entry in entries}) == MANY
+    assert len({address for entry in entries for address in entry["addresses"]}) == 2 * MANY
     assert len({entry["mac"] for entry in entries}) == MANY
     assert len(host.pin_directories()) == 1
 
@@ -105,9 +111,11 @@ def test_fifty_adds_and_exposes_at_once(host):
     assert {entry["endpoint"]: entry["first"] for entry in host.json("ports")} == ports
     for short in (0, 7, 49):
         ns = host.endpoint(f"n{short}")
-        assert ns.ping(OUTSIDE_FAR).returncode == 0
-        with ns.tcp_echo(5000 + short):
-            assert host.outside.tcp(HOST_ADDRESS, 5000 + short)["peer"] == "198.51.100.2"
+        for far in (OUTSIDE_FAR, OUTSIDE_FAR6):
+            assert ns.ping(far).returncode == 0
+        with ns.tcp_echo(5000 + short, "::"):
+            assert host.outside.tcp(HOST_ADDRESS, 5000 + short)["peer"] == "::ffff:" + OUTSIDE_ADDRESS
+            assert host.outside.tcp(HOST_ADDRESS6, 5000 + short)["peer"] == OUTSIDE_ADDRESS6
 
     half = names[::2]
     mixed = [["del", name] for name in half] + [["expose", name, f"{port + 1000}"] for name, port in ports.items()
@@ -121,12 +129,14 @@ def test_fifty_adds_and_exposes_at_once(host):
     assert snapshot.difference(before, snapshot.take(host)) == []
 
 
+@pytest.mark.families("both")
 def test_the_same_add_fifty_times_at_once(host):
     ended = at_once(host, [["add", host.name("a")]] * MANY)
     assert failures(ended) == []
     said = [out for _, out, _ in ended]
     assert said.count("unchanged\n") == MANY - 1, said
-    assert host.endpoint("a").ping(OUTSIDE_FAR).returncode == 0
+    for far in (OUTSIDE_FAR, OUTSIDE_FAR6):
+        assert host.endpoint("a").ping(far).returncode == 0
 
 
 def test_one_port_for_fifty(host):
