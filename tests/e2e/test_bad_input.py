@@ -23,7 +23,10 @@ NAMED = {
 }
 BAD_ADDRESSES = ["", "nonsense", "10.80.0.300", "10.80.0", "10.80.0.5.6", "010.80.0.5", "10.80.0.5/16", " 10.80.0.5",
                  "10.80.0.5 ", "0x0a500005", "175112197", "10.80.0.-1", "10.80.0.5,", ",10.80.0.5", "0.0.0.0",
-                 "255.255.255.255", "224.0.0.5", "127.0.0.1", "10.80.0.5\n"]
+                 "255.255.255.255", "224.0.0.5", "127.0.0.1", "10.80.0.5\n", "10.80.0.5,10.80.0.6",
+                 "10.80.0.5,fd00::5,10.80.0.6", "fd00::5,fd00::6", "fd00::5,", "10.80.0.5, fd00::5", "::", "::1",
+                 "fe80::5", "fe80::5%eth0", "ff02::1", "2001:db8::5", "[fd00::5]", "fd00::5/64", "fd00::5::6", "fd00::10000",
+                 "::ffff:10.80.0.300", "10.80.0.5,::", "10.80.0.5," + "f" * 100]
 BAD_MACS = ["", "nonsense", "02:00:5e:00:53", "02:00:5e:00:53:01:02", "02-00-5e-00-53-01", "02:00:5e:00:53:0g",
             "01:00:5e:00:53:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00", "2:0:5e:0:53:1", "02005e005301"]
 BAD_MTUS = ["", "0", "-1", "67", "65536", "1500x", "0x5dc", "1e3", " 1500", "99999999999999999999"]
@@ -53,7 +56,12 @@ BAD_WORDS = {
     "uplink frob": ["uplink", "frob"], "uplink add nothing": ["uplink", "add"], "uplink del nothing": ["uplink", "del"],
     "value missing --ip": ["add", "NEW", "--ip"], "value missing --network": ["add", "NEW", "--network"],
     "value missing --mac": ["add", "NEW", "--mac"], "value missing --from": ["expose", "OLD", "80", "--from"],
-    "value missing --subnet": ["network", "add", "blue", "--subnet"], "help frob": ["help", "frobnicate"],
+    "value missing --subnet": ["network", "add", "blue", "--subnet"],
+    "value missing --subnet6": ["network", "add", "blue", "--subnet6"],
+    "value missing --mode": ["network", "add", "blue", "--mode"],
+    "mode of a network that is there": ["network", "set", "red", "--mode", "nat"],
+    "subnet of a network that is there": ["network", "set", "red", "--subnet6", "2001:db8:5::/64"],
+    "help frob": ["help", "frobnicate"],
     "set nothing": ["set"], "set no value": ["set", "timeout.udp"], "set more": ["set", "timeout.udp", "1m", "2m"],
     "set unknown": ["set", "timeout.sctp", "60"], "set abbreviated": ["set", "timeout.tcp", "60"],
     "set capitals": ["set", "TIMEOUT.UDP", "60"], "set the empty name": ["set", "", "60"],

@@ -10,6 +10,7 @@ import shutil
 
 import pytest
 import snapshot
+from families import FAMILIES
 from topology import OUTSIDE_FAR, run
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -60,7 +61,7 @@ COMMANDS = {
     "del": lambda host: ["del", host.name("a")],
     "expose": lambda host: ["expose", host.name("a"), "5000"],
     "unexpose": lambda host: ["unexpose", host.name("a"), "5000"],
-    "network add": lambda host: ["network", "add", "blue", "--subnet", "172.20.0.0/24"],
+    "network add": lambda host: ["network", "add", "blue", "--subnet", "172.20.0.0/24", "--subnet6", "2001:db8:5::/64"],
     "network del": lambda host: ["network", "del", "blue"],
     "down": lambda host: ["down"],
 }
@@ -72,7 +73,7 @@ def check(host, command):
     networks = {entry["name"] for entry in host.json("network", "list")}
     if command == "add":
         assert endpoints[host.name("a")]["state"] == "up"
-        assert host.endpoint("a").ping(OUTSIDE_FAR).returncode == 0
+        assert all(host.endpoint("a").ping(family.far).returncode == 0 for family in FAMILIES.values())
     if command in ("del", "down"):
         assert endpoints == {} and ports == []
     assert ("blue" in networks) == (command == "network add")

@@ -32,7 +32,8 @@ def test_pitfall_cni_810_752_down_after_everything(host):
     host.ip("address", "add", "192.0.2.1/24", "dev", "up1")
     start = snapshot.take(host)
 
-    host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24", "--subnet6", "2001:db8:5::/64", "--mode", "routed")
+    host.nsbpf("network", "add", "blue", "--mode", "routed", "--subnet", "172.20.0.0/24", "--subnet6",
+               "2001:db8:5::/64")
     host.nsbpf("network", "add", "unused")
     a, b, k = host.add("a"), host.add("b", "--network", "blue"), host.add("k")
     host.nsbpf("uplink", "add", "up1")

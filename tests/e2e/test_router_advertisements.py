@@ -123,7 +123,8 @@ def test_killed_in_between(taught, tmp_path, then):
     taught.nsbpf("down")
     changed = 0
     for number in numbers:
-        run("strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=write", "-e", f"inject=write:signal=KILL:when={number}",
+        inject = f"inject=write:signal=KILL:when={number}"
+        run("strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=write", "-e", inject,
             *taught.nsbpf_command(*command), check=False)
         changed += accept_ra(taught) != accepted
         taught.nsbpf(*(command if then == "add" else ["down"]))

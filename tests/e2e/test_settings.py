@@ -8,7 +8,7 @@ import time
 import maps
 import pytest
 import snapshot
-from topology import HOST_ADDRESS, OUTSIDE_FAR, TOP, wait_for
+from topology import TOP, wait_for
 
 # The defaults of nat conformance: RFC 4787, 5382, 5508, 6888, 7857. (default, what the RFC asks for at least)
 DEFAULTS = {"timeout.tcp-syn": (240, 240), "timeout.tcp-established": (7440, 7440), "timeout.tcp-fin": (7440, 240),
@@ -149,15 +149,15 @@ def test_they_last_as_long_as_the_host_runs(host):
 
 
 @pytest.mark.attach
-def test_live(host):
+def test_live(host, family):
     """Connections that were there before end by the new times as well, and others go on."""
     a = host.add("a")
-    host.outside.udp_echo(7000)
-    host.outside.tcp_echo(7001)
-    talk = a.tcp_session(OUTSIDE_FAR, 7001)
-    silent = a.tcp_session(OUTSIDE_FAR, 7001)
-    asked = a.udp_session(OUTSIDE_FAR, 7000)
-    assert [session.ask("one")["peer"] for session in (talk, silent, asked)] == [HOST_ADDRESS] * 3
+    host.outside.udp_echo(7000, address=family.any)
+    host.outside.tcp_echo(7001, address=family.any)
+    talk = a.tcp_session(family.far, 7001)
+    silent = a.tcp_session(family.far, 7001)
+    asked = a.udp_session(family.far, 7000)
+    assert [session.ask("one")["peer"] for session in (talk, silent, asked)] == [family.host] * 3
     assert connections(host) == 3
     host.nsbpf("set", "timeout.udp", "1s")
     wait_for(lambda: connections(host) == 2, timeout=3)
