@@ -76,11 +76,8 @@ def test_pitfall_cilium_39121_a_client_behind_another_uplink(host, a, other, fam
     assert errors.next() == {"from": family.host, "type": number, "code": code, "mtu": 0, "right": True}
 
 
-def test_pitfall_cilium_24252_policy_routing(request, host, a, b, other, family, names):
+def test_pitfall_cilium_24252_policy_routing(host, a, b, other, family, names):
     """A rule about one endpoint: its hops, its path's MTU, and what it may not reach."""
-    if family.number == 6:
-        unresolved = pytest.mark.xfail(strict=True, reason="a next hop that is not resolved is the main table's")
-        request.applymarker(unresolved)
     host.outside.sysctl(f"{family.conf}.conf.all.forwarding", "1")
     mtu = ["mtu", "1400"] if family.number == 4 else ["mtu", "lock", "1400"]  # IPv6 forwards by a locked one only
     host.ip("route", "add", "default", "via", names.machine, *mtu, "table", "100")
