@@ -77,21 +77,6 @@ static __always_inline bool route_suits(struct __sk_buff *skb, struct packet *p,
 	return address_is_local(skb, p, w, &c->xlat.saddr);
 }
 
-/*
- * Of several routers by router advertisements the helper names the first, even if that is dead; the kernel's sockets
- * take one that answers, and so does bpf_redirect_neigh() where it is not told the next hop. But it looks that up with
- * the translated source and without ports: it may only choose where the FIB, asked like that, names the same router, or
- * it might go by another policy.
- */
-static __always_inline bool kernel_may_choose(struct __sk_buff *skb, struct packet *p, const struct conn *c,
-					      struct workbench *w)
-{
-	w->key = c->xlat;
-	w->key.sport = w->key.dport = 0;
-	return w->found.silent && route_lookup(skb, p, w, 0) == VERDICT_CONTINUE && !w->route.local &&
-	       w->route.oif == w->found.oif && addr_equal(&w->route.nexthop, &w->found.nexthop);
-}
-
 static __always_inline void conn_end_either(const struct tuple *key, const struct conn *c)
 {
 	struct tuple original = *key;
@@ -134,8 +119,7 @@ __noinline int conn_route(struct __sk_buff *skb, struct packet *p, __u32 network
 		conn_end_either(&key, c);
 		return VERDICT_PASS;
 	}
-	if (kernel_may_choose(skb, p, c, w))
-		__builtin_memset(&w->found.nexthop, 0, sizeof(w->found.nexthop));
+	nexthop_release(skb, p, w, &c->xlat);
 	if (!conn_is_still(c, &key))
 		return VERDICT_PASS;
 	c->nexthop = w->found.nexthop;

@@ -68,7 +68,8 @@ static __always_inline enum verdict to_other_network(struct __sk_buff *skb, stru
 	return forward_to_endpoint(skb, p, slot);
 }
 
-static __always_inline enum verdict plan_masquerade(struct packet *p, const struct network *net, __u32 oif)
+static __always_inline enum verdict plan_masquerade(struct __sk_buff *skb, struct packet *p, const struct network *net,
+						    __u32 oif)
 {
 	struct workbench *w = plan_begin(p);
 
@@ -78,6 +79,8 @@ static __always_inline enum verdict plan_masquerade(struct packet *p, const stru
 		return drop(p, DROP_NO_ADDRESS);
 	w->plan.endpoint = w->plan.reply_target = p->endpoint;
 	w->plan.flags = CONN_SNAT;
+	w->found = w->route;
+	nexthop_release(skb, p, w, &w->plan.xlat);
 	return VERDICT_OPEN;
 }
 
@@ -129,6 +132,13 @@ static __always_inline bool may_be_foreign(struct __sk_buff *skb, const struct p
 	return !bpf_map_lookup_elem(&host_addresses, &destination) && host_forwards6(skb);
 }
 
+static __always_inline __u32 route_wanted(const struct network *net, bool ipv6)
+{
+	if (is_routed(net, ipv6))
+		return 0;
+	return ipv6 ? ROUTE_SOURCE | ROUTE_SILENT : ROUTE_SOURCE;
+}
+
 /*
  * No connection knows this packet: where does it want to go? VERDICT_OPEN: now there is a plan for one. Not static: so
  * the verifier looks at it once, and not after each way that the parser may have taken. But Linux before 6.2 takes no
@@ -149,7 +159,7 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 	w->key = p->tuple;
 	if (fixed) /* the FIB is asked as if by whom the packet will come from */
 		w->key.saddr = *fixed_address(net, p->ipv6);
-	v = route_lookup(skb, p, w, is_routed(net, p->ipv6) ? 0 : ROUTE_SOURCE);
+	v = route_lookup(skb, p, w, route_wanted(net, p->ipv6));
 	if (v != VERDICT_CONTINUE)
 		return v;
 	local = w->route.local;
@@ -171,7 +181,7 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 		return v;
 	if (lost)
 		return drop(p, DROP_NO_ADDRESS);
-	return plan_masquerade(p, net, oif);
+	return plan_masquerade(skb, p, net, oif);
 }
 
 /* An error that no connection knows may be about a packet of the host's own. Towards the outside it can't be right. */

@@ -103,9 +103,9 @@ static __noinline enum verdict conn_insert_original(struct packet *p, struct wor
 		original->source_ports = plan->source_ports;
 		original->target_ports = plan->target_ports;
 		if (!plan->target) {
-			original->nexthop = w->route.nexthop;
-			original->oif = w->route.oif;
-			original->mtu = w->route.mtu;
+			original->nexthop = w->found.nexthop;
+			original->oif = w->found.oif;
+			original->mtu = w->found.mtu;
 			original->routed = original->seen;
 		}
 		if (original->deadline)

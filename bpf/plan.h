@@ -15,7 +15,7 @@ struct port_search {
 struct workbench {
 	struct conn_plan plan;
 	struct route route;
-	struct route found; /* by conn_route(), whose further questions take `route` */
+	struct route found; /* a connection's, while further questions take `route` */
 	struct port_search search;
 	struct binding_key binding;
 	struct tuple key;
@@ -76,6 +76,25 @@ static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct p
 	if (v == VERDICT_CONTINUE && w->route.local && route_is_missing(skb, p, w))
 		return drop(p, DROP_NO_ROUTE);
 	return v;
+}
+
+/*
+ * Of several routers by router advertisements the helper names the first, even if that is dead; the kernel's sockets
+ * take one that answers, and so does bpf_redirect_neigh() where it is not told the next hop. But it looks that up for
+ * the translated packet, and without ports: it may only choose for w->found where the FIB, asked like that, names the
+ * same router, or it might go by another policy.
+ */
+static __noinline int nexthop_release(struct __sk_buff *skb, struct packet *p, struct workbench *w,
+				      const struct tuple *translated)
+{
+	if (!w->found.silent)
+		return 0;
+	w->key = *translated;
+	w->key.sport = w->key.dport = 0;
+	if (route_lookup(skb, p, w, 0) == VERDICT_CONTINUE && !w->route.local && w->route.oif == w->found.oif &&
+	    addr_equal(&w->route.nexthop, &w->found.nexthop))
+		__builtin_memset(&w->found.nexthop, 0, sizeof(w->found.nexthop));
+	return 0;
 }
 
 /* Is the tuple's destination an address of the host? */
