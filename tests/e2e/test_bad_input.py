@@ -165,6 +165,7 @@ def test_longest_name_is_good(ready):
 
 @pytest.mark.parametrize("option, values", [("--ip", BAD_ADDRESSES), ("--mac", BAD_MACS), ("--mtu", BAD_MTUS),
                                             ("--max-connections", BAD_LIMITS)], ids=["ip", "mac", "mtu", "limit"])
+@pytest.mark.families("both")
 def test_values_of_add(ready, option, values):
     refused(ready, USAGE, *[["add", "NEW", option, value] for value in values])
 

@@ -24,6 +24,7 @@ class Nested(Host):
 
 
 @pytest.mark.attach
+@pytest.mark.families("both")
 def test_side_by_side(make_host):
     one, two = make_host(), make_host()
     a, b = one.add("a"), two.add("a")
@@ -113,6 +114,7 @@ def test_bpffs_is_found_where_it_is(host, later):
 
 
 @pytest.mark.attach
+@pytest.mark.families("both")
 def test_it_nests(host):
     """An endpoint is a host too: its uplink is eth0, and two masquerades lie between its endpoint and the outside."""
     outer = host.add("a")

@@ -89,6 +89,7 @@ def clean(host, before, objects, where):
 
 @pytest.mark.parametrize("command", list(COMMANDS), ids=[command.replace(" ", "-") for command in COMMANDS])
 @pytest.mark.parametrize("what", [KILL, FAIL], ids=["killed", "failing"])
+@pytest.mark.families("both")
 def test_interrupted(host, tmp_path, command, what):
     before = snapshot.take(host)
     words = COMMANDS[command](host)

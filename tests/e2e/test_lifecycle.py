@@ -45,6 +45,7 @@ def routes(netns, family, *what):
 
 
 @pytest.mark.attach
+@pytest.mark.families("both")
 def test_add_says_what_it_chose(host):
     done = host.nsbpf("add", host.name("a"))
     said = ADDED.fullmatch(done.stdout)
@@ -77,6 +78,7 @@ def test_addresses_and_routes_inside(host, family):
     assert found - {("fe80::/64", None, "eth0")} == {("default", ns.gateway_of(family), "eth0"), (subnet, None, "eth0")}
 
 
+@pytest.mark.families(6)
 def test_a_namespace_has_a_link_local_address_as_usual(host):
     """Neighbour discovery needs it; made of the MAC, and the host's end has none."""
     ns = host.add("a", "--mac", "02:00:5e:00:53:01")
@@ -122,6 +124,7 @@ def test_long_name_gets_a_short_device(host):
 
 
 @pytest.mark.attach
+@pytest.mark.families("both")
 def test_namespace_reaches_host_and_outside(host):
     a, b = host.add("a"), host.add("b")
     for family in FAMILIES.values():
@@ -131,6 +134,7 @@ def test_namespace_reaches_host_and_outside(host):
             assert source.ping(target).returncode == 0, f"{source.netns} to {target}"
 
 
+@pytest.mark.families("both")
 def test_addresses_are_given_lowest_first_and_again(host):
     for short in "abc":
         host.add(short)
@@ -143,6 +147,7 @@ def test_addresses_are_given_lowest_first_and_again(host):
                      for short, number in (("a", 2), ("c", 4), ("d", 3), ("e", 5))}
 
 
+@pytest.mark.families("both")
 def test_options(host):
     ns = host.add("a", "--ip", "10.80.9.9", "--mac", "02:00:5e:00:53:01", "--mtu", "1280",
                   "--dns", "192.0.2.1,192.0.2.2")
@@ -206,6 +211,7 @@ def test_mtu_follows_the_uplink(host):
     (["10.80.0.0/16", "10.81.3.0/30"], "10.82.0.0/16"),
     (["10.0.0.0/9"], "10.128.0.0/16"),
 ])
+@pytest.mark.families(4)
 def test_default_network_overlaps_no_route(host, taken, subnet):
     for route in taken:
         host.ip("route", "add", route, "via", OUTSIDE_ADDRESS)
@@ -222,6 +228,7 @@ def test_default_network_overlaps_no_route(host, taken, subnet):
     ([47], 0),  # an aggregate, behind which nobody has our 40 bits
     ([7], 0),
 ])
+@pytest.mark.families(6)
 def test_default_network_overlaps_no_ipv6_route(host, taken, steps):
     """The next /64 of this machine's own /48 that is free."""
     first = free_subnet6(host)
@@ -251,6 +258,7 @@ def free_subnet6(host):
     return subnet6
 
 
+@pytest.mark.families(6)
 def test_ipv6_subnets_are_the_same_after_every_restart(host):
     def subnets():
         host.nsbpf("network", "add", "blue")
@@ -264,6 +272,7 @@ def test_ipv6_subnets_are_the_same_after_every_restart(host):
 
 
 @pytest.mark.parametrize("kind", ["unreachable", "blackhole", "prohibit"])
+@pytest.mark.families("both")
 def test_a_route_that_leads_nowhere_may_be_around_a_subnet(host, kind):
     """As whoever gets a prefix delegated has it, to take subnets from."""
     host.ip_batch(f"route add {kind} fc00::/7", f"route add {kind} 10.0.0.0/8", f"route add {kind} 2001:db8:5::/48")
@@ -274,12 +283,14 @@ def test_a_route_that_leads_nowhere_may_be_around_a_subnet(host, kind):
     assert {entry["subnet"] for entry in host.json("network", "list")} == {"10.80.0.0/16", "10.81.0.0/16"}
 
 
+@pytest.mark.families(4)
 def test_default_network_minds_other_tables_too(host):
     host.ip("route", "add", "10.80.0.0/16", "via", OUTSIDE_ADDRESS, "table", "77")
     host.add("a")
     assert [network["subnet"] for network in host.json("network", "list")] == ["10.81.0.0/16"]
 
 
+@pytest.mark.families("both")
 def test_without_a_default_route(host):
     """No uplink, then: namespaces talk to the host and to each other."""
     host.ip("route", "del", "default")

@@ -41,6 +41,7 @@ def refused(host, code, *command, names=()):
     ("192.168.9.64/28", "2001:db8:77::40/122"),
     ("192.168.9.4/30", "2001:db8:77::4/126"),
 ])
+@pytest.mark.families("both")
 def test_subnets(host, subnet, subnet6):
     subnets = ipaddress.ip_network(subnet), ipaddress.ip_network(subnet6)
     gateways, first = [str(net[1]) for net in subnets], [str(net[2]) for net in subnets]
@@ -59,6 +60,7 @@ def test_subnets(host, subnet, subnet6):
         assert host.ping(address).returncode == 0
 
 
+@pytest.mark.families("both")
 def test_gateways_of_ones_own(host):
     host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24", "--subnet6", "fd00:1:2:3::/64", "--gateway",
                "172.20.0.254,fd00:1:2:3:ffff:ffff:ffff:ffff")
@@ -116,6 +118,7 @@ def test_filtering(host):
     assert (networks(host)["blue"]["filtering"], networks(host)["blue"]["isolate"]) == ("endpoint-independent", False)
 
 
+@pytest.mark.families("both")
 def test_masquerade_of_either_family(host):
     """What is said is all: a family that is not named is masqueraded as the route has it."""
     host.ip_batch(f"address add {SECOND_ADDRESS}/24 dev up0", f"address add {Family6.second}/64 dev up0 nodad")
@@ -135,6 +138,7 @@ def test_masquerade_of_either_family(host):
             names=["2001:db8:1::77"])
 
 
+@pytest.mark.families(4)
 def test_masquerade(host):
     """One of the host's addresses, also one that it has got since nsbpf last looked."""
     host.ip("address", "add", f"{SECOND_ADDRESS}/24", "dev", "up0")
@@ -203,6 +207,7 @@ def test_filtering_on_the_wire(host, family):
     assert host.json()["drops"]["filtered"] == 2
 
 
+@pytest.mark.families("both")
 def test_the_same_again_is_unchanged(host):
     command = ("network", "add", "blue", "--subnet", "172.20.0.0/24")
     host.nsbpf(*command)
@@ -235,6 +240,7 @@ def test_del(host):
 
 
 @pytest.mark.parametrize("subnet", ["172.20.0.0/24", "172.20.0.128/25", "172.16.0.0/12", "172.20.0.5/32"])
+@pytest.mark.families(4)
 def test_subnets_may_not_overlap(host, subnet):
     host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24")
     code = 1 if subnet.endswith("/32") else 4  # a /32 has no room for a gateway and an endpoint
@@ -242,11 +248,13 @@ def test_subnets_may_not_overlap(host, subnet):
 
 
 @pytest.mark.parametrize("subnet", ["2001:db8:5::/64", "2001:db8:5::/80", "2001:db8:5::/48", "2001:db8:5::9/128"])
+@pytest.mark.families(6)
 def test_ipv6_subnets_may_not_overlap(host, subnet):
     host.nsbpf("network", "add", "blue", "--subnet6", "2001:db8:5::/64")
     refused(host, 1 if subnet.endswith("/128") else 4, "network", "add", "red", "--subnet6", subnet)
 
 
+@pytest.mark.families(6)
 def test_ipv6_subnets_may_not_overlap_a_route_of_the_host(host):
     host.ip("route", "add", "2001:db8:30:5::/64", "via", OUTSIDE_LINK_LOCAL, "dev", "up0")
     for subnet in ("2001:db8:30::/48", "2001:db8:30:5::/80"):
@@ -255,6 +263,7 @@ def test_ipv6_subnets_may_not_overlap_a_route_of_the_host(host):
         refused(host, 4, "network", "add", "blue", "--subnet6", subnet, names=["2001:db8:1::/64"])
 
 
+@pytest.mark.families(4)
 def test_subnets_may_not_overlap_a_route_of_the_host(host):
     host.ip("route", "add", "172.30.5.0/24", "via", OUTSIDE_ADDRESS)
     refused(host, 4, "network", "add", "blue", "--subnet", "172.30.0.0/16", names=["172.30.5.0/24"])
@@ -322,6 +331,7 @@ def test_subnets_may_not_overlap_a_route_of_the_host(host):
     (("--mode", "routed", "--subnet", "172.20.0.0/24", "--masquerade", HOST_ADDRESS), 1),
     (("--mode", "routed", "--subnet6", "2001:db8:5::/64", "--masquerade", HOST_ADDRESS6), 1),
 ])
+@pytest.mark.families("both")
 def test_bad_networks(host, options, code):
     refused(host, code, "network", "add", "blue", *options)
 
@@ -334,6 +344,7 @@ def test_bad_networks(host, options, code):
     (("--subnet6", "2001:db8:5::/64", "--masquerade", HOST_ADDRESS), (HOST_ADDRESS, "off")),
     (("--masquerade", "off"), ("off", "off")),
 ])
+@pytest.mark.families("both")
 def test_routed_networks(host, options, masquerade):
     """The subnets that were given are routed, unless none at all is masqueraded."""
     command = ("network", "add", "blue", "--mode", "routed", *options)
@@ -365,6 +376,7 @@ def test_routed_networks_on_the_wire(host, family):
     assert host.outside.tcp(family.host, 5001)["peer"] == family.outside
 
 
+@pytest.mark.families(6)
 def test_exhausted_ipv6_subnet(host):
     """Two endpoints fit, whatever there is room for in IPv4."""
     host.nsbpf("network", "add", "tiny", "--subnet6", "2001:db8:5::4/126")
@@ -374,6 +386,7 @@ def test_exhausted_ipv6_subnet(host):
     assert host.add("c", "--network", "tiny").address6 == "2001:db8:5::6"
 
 
+@pytest.mark.families(4)
 def test_exhausted_subnet(host):
     host.nsbpf("network", "add", "tiny", "--subnet", "172.20.0.0/30")
     host.add("a", "--network", "tiny")
@@ -382,6 +395,7 @@ def test_exhausted_subnet(host):
     assert host.add("b", "--network", "tiny").address == "172.20.0.2"
 
 
+@pytest.mark.families(4)
 def test_pitfall_cni_252_kubernetes_108121_addresses_come_back(host):
     """However an endpoint goes, and if `add` fails: in a network that has but one."""
     host.nsbpf("network", "add", "tiny", "--subnet", "172.20.0.0/30")
@@ -400,6 +414,7 @@ def test_pitfall_cni_252_kubernetes_108121_addresses_come_back(host):
     assert host.add("b", "--network", "tiny").address == "172.20.0.2"
 
 
+@pytest.mark.families(4)
 def test_exhausted_larger_subnet(host):
     """A /29 with the gateway in its middle: five endpoints, each address once."""
     host.nsbpf("network", "add", "small", "--subnet", "172.20.0.8/29", "--gateway", "172.20.0.12")
@@ -413,6 +428,7 @@ def test_unknown_network(host):
     refused(host, 3, "add", host.name("b"), "--network", "nowhere", names=["nowhere"])
 
 
+@pytest.mark.families(4)
 def test_addresses_that_an_endpoint_can_not_have(host):
     ns = host.add("a")
     refused(host, 4, "add", host.name("b"), "--ip", ns.address, names=[ns.address, ns.name])
@@ -421,6 +437,7 @@ def test_addresses_that_an_endpoint_can_not_have(host):
         refused(host, 1, "add", host.name("b"), "--ip", address, names=[address])
 
 
+@pytest.mark.families(6)
 def test_ipv6_addresses_that_an_endpoint_can_not_have(host):
     host.nsbpf("network", "add", "blue", "--subnet6", "2001:db8:5::/64")
     ns = host.add("a", "--network", "blue")
@@ -433,6 +450,7 @@ def test_ipv6_addresses_that_an_endpoint_can_not_have(host):
         refused(host, 1, *to_blue, text)
 
 
+@pytest.mark.families("both")
 def test_addresses_of_both_families_asked_for(host):
     """Each alone, or both: the other one is what is free, with the same number if that can be."""
     host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24", "--subnet6", "2001:db8:5::/64")
@@ -452,6 +470,7 @@ def test_addresses_of_both_families_asked_for(host):
     refused(host, 4, "add", host.name("a"), "--ip", "2001:db8:5::10", names=[host.name("a")])
 
 
+@pytest.mark.families("both")
 def test_an_endpoint_made_anew_has_its_addresses_again(host):
     """Both of them, though others are free by then; unless it was said otherwise."""
     for short in "abc":
@@ -469,6 +488,7 @@ def test_an_address_asked_for_is_out_of_the_pool(host):
     assert host.add("b").address == "10.80.0.3"
 
 
+@pytest.mark.families("both")
 def test_subnet_of_nsbpf_s_choice(host):
     """Without --subnet a network gets the first /16 that is free, as `default` does."""
     host.add("a")

@@ -24,6 +24,7 @@ def root_snapshot():
             "routes6": re.sub(r" expires \S+", "", run("ip", "-6", "route", "show", "table", "all").stdout)}
 
 
+@pytest.mark.families("both")
 def test_pitfall_cni_810_752_down_after_everything(host):
     before, root = snapshot.take(host), root_snapshot()
     run("ip", "netns", "add", host.name("k"))
@@ -113,6 +114,7 @@ def test_qdiscs_and_filters_of_others_stay(host):
     assert snapshot.difference(before, snapshot.take(host)) == []
 
 
+@pytest.mark.families("both")
 def test_routes_and_addresses_of_others_stay(host):
     host.ip_batch("route add 10.80.3.4/32 dev up0 table 99", "route add 192.0.2.128/25 via " + OUTSIDE_ADDRESS,
                   "neighbour add 198.51.100.77 lladdr 02:00:5e:00:53:77 dev up0 nud permanent",

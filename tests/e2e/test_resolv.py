@@ -114,10 +114,12 @@ def test_under_ip_netns_exec_the_hosts_own_resolv_conf_counts(host):
     assert "192.0.2.61" in ns.run("cat", "/etc/resolv.conf", via="exec").stdout
 
 
+@pytest.mark.families("both")
 def test_dns_given(host):
-    assert said(host, "--dns", "192.0.2.70,192.0.2.71").replace(",", " ").split() == ["192.0.2.70", "192.0.2.71"]
+    servers = ["192.0.2.70", "2001:db8::71"]
+    assert said(host, "--dns", "192.0.2.70,2001:db8::71").replace(",", " ").split() == servers
     ns = host.endpoint("a")
-    assert written(ns) == {"nameserver": ["192.0.2.70", "192.0.2.71"]}
+    assert written(ns) == {"nameserver": servers}
     assert os.stat(ns.resolv_conf).st_mode & 0o777 == 0o644
     host.nsbpf("del", ns.name)
     assert not os.path.exists(f"{ETC_NETNS}/{ns.name}")

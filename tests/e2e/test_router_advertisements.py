@@ -13,6 +13,8 @@ from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6NDOptPrefixInfo, ICMPv6NDOptRo
 from scapy.layers.l2 import Ether
 from topology import OUTSIDE_FAR6, run, wait_for
 
+pytestmark = pytest.mark.families(6)
+
 ALL_NODES, ALL_NODES_MAC = "ff02::1", "33:33:00:00:00:01"
 LOW = 3  # RFC 4191 section 2.1
 RECORD = "maps/accept_ra"

@@ -37,6 +37,7 @@ def drop_reasons():
 
 
 @pytest.mark.attach
+@pytest.mark.families("both")
 def test_everything_as_json(host):
     host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24", "--mtu", "1400")
     a, b = host.add("a"), host.add("b", "--network", "blue")
@@ -75,6 +76,7 @@ def test_everything_as_json(host):
     assert all(isinstance(count, int) for count in status["drops"].values())
 
 
+@pytest.mark.families("both")
 def test_everything_as_text(host):
     host.nsbpf("network", "add", "blue", "--subnet", "172.20.0.0/24")
     a, b = host.add("a"), host.add("b", "--network", "blue")
@@ -180,6 +182,7 @@ def test_pressure_is_shown(host):
     assert (connections["gave_way"], connections["overlaps"]) == (7, 3)
 
 
+@pytest.mark.families("both")
 def test_drops_are_counted_by_reason_and_endpoint(host):
     from scapy.all import UDP, Ether
     a = host.add("a")
@@ -196,6 +199,7 @@ def test_drops_are_counted_by_reason_and_endpoint(host):
     assert "spoofed-ip" in host.nsbpf().stdout or "source address is not the endpoint's" in host.nsbpf().stdout
 
 
+@pytest.mark.families("both")
 def test_many_endpoints_are_listed_whole(host):
     for number in range(40):
         host.nsbpf("add", host.name(f"n{number}"))

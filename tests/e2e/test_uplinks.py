@@ -246,6 +246,7 @@ def add_second(host, family):
     ("fe80::5/64", ["nodad"], False),
     ("2001:db8:1::5/64", [], "soon"),  # tentative
 ])
+@pytest.mark.families(6)
 def test_the_address_of_an_uplink(host, a, address, more, taken):
     """Masquerade takes it where the kernel does not name one: of those that the host would take itself."""
     host.ip("-6", "address", "flush", "dev", "up0", "scope", "global")
@@ -261,6 +262,7 @@ def test_the_address_of_an_uplink(host, a, address, more, taken):
         assert shown() == (address.split("/")[0] if taken else None)
 
 
+@pytest.mark.families(6)
 def test_a_global_address_is_better_than_a_unique_local_one(host, a):
     for number in (1, 2):
         host.add_address(f"fd00:5::{number}/64", "up0")

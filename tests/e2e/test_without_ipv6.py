@@ -7,6 +7,8 @@ import snapshot
 from families import FAMILIES
 from topology import HOST_ADDRESS, OUTSIDE_FAR, Netns, run
 
+pytestmark = pytest.mark.families("both")
+
 SWITCHES = ["all", "default", "lo"]
 
 
