@@ -122,8 +122,8 @@ __noinline int to_routed(struct __sk_buff *skb, struct packet *p)
 	slot = bpf_map_lookup_elem(&addresses, &destination);
 	target = slot ? endpoint_get(*slot) : NULL;
 	net = target ? network_get(target->network) : NULL;
-	if (!net || !is_routed(net, p->ipv6) || addr_is_loopback(&source) ||
-	    bpf_map_lookup_elem(&host_addresses, &source))
+	if (!net || !is_routed(net, p->ipv6) || addr_is_loopback(&source) || addr_is_multicast(&source) ||
+	    (!p->ipv6 && !addr_get4(&source)) || bpf_map_lookup_elem(&host_addresses, &source))
 		return VERDICT_PASS;
 	p->endpoint = *slot;
 	if (bpf_map_lookup_elem(&addresses, &source))

@@ -8,7 +8,8 @@
 
 /*
  * Without a limit of its own an endpoint may hold so many times what is still free: a flood ends at 8/9 of the table,
- * two at 8/17 each, and whoever comes next always finds room (the dynamic threshold of shared packet buffers).
+ * and whoever comes next always finds room (the dynamic threshold of shared packet buffers). The next flood takes from
+ * the first, as long as that has more.
  */
 #define FAIR_SHARE 8
 #define GIVE_WAY_STEPS 128

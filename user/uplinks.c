@@ -160,9 +160,10 @@ static int consider_primary(const struct link_addr *addr, void *arg)
 		of++;
 	if (of == all->of + all->count || addr->scope != RT_SCOPE_UNIVERSE || addr->flags & unfit)
 		return 0;
-	if (addr_is4(&addr->addr))
+	if (addr_is4(&addr->addr) && addr_is_any(&of->addrs.v4))
 		of->addrs.v4 = addr->addr;
-	else if (addr_is_any(&of->addrs.v6) || (is_ula(&of->addrs.v6) && !is_ula(&addr->addr)))
+	else if (!addr_is4(&addr->addr) &&
+		 (addr_is_any(&of->addrs.v6) || (is_ula(&of->addrs.v6) && !is_ula(&addr->addr))))
 		of->addrs.v6 = addr->addr;
 	return 0;
 }

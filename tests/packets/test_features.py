@@ -17,8 +17,6 @@ FEATURES = {"linux 6.1": FIB_SRC | FIB_SKIP_NEIGH | CSUM_IPV6, "linux 6.7": CSUM
 
 @pytest.fixture(params=FEATURES.values(), ids=FEATURES.keys(), autouse=True)
 def without(request, rig):
-    if rig.family.number == 4 and request.param & FIB_SRC:
-        request.applymarker(pytest.mark.xfail(reason="user space takes the uplink's last address, not its first"))
     with rig.without(request.param):
         yield
 

@@ -194,7 +194,6 @@ class TestNotForwarded:
                 expect_untouched(rig.from_uplink(packet), packet)
 
     @pytest.mark.families(4)
-    @pytest.mark.xfail(strict=True, reason="is forwarded")
     def test_from_a_group_or_from_nobody(self, rig, r):
         """RFC 1812 5.3.7"""
         for source in ("224.0.0.5", "255.255.255.255", "0.0.0.0"):
