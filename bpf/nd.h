@@ -156,8 +156,8 @@ static __always_inline enum verdict nd_message(struct __sk_buff *skb, struct pac
 	default:
 		return VERDICT_CONTINUE;
 	}
-	/* RFC 4861 7.1: what a router has forwarded is not from the link. RFC 6980: a fragment header must not be there,
-	 * and no stack puts another one there. */
+	/* RFC 4861 7.1: what a router has forwarded is not from the link. RFC 6980: a fragment header must not be
+	 * there, and no stack puts another one there. */
 	if (p->ttl != ND_HOP_LIMIT || p->l4 != IPV6_L4 || p->length < IPV6_HLEN + sizeof(struct nd_neighbour))
 		return drop(p, DROP_MALFORMED);
 	return nd_neighbour(skb, p, ep, net, type);
