@@ -11,9 +11,10 @@ import shutil
 import pytest
 import snapshot
 from families import FAMILIES
-from topology import OUTSIDE_FAR, run
+from topology import run
 
-pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+pytestmark = [pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed"),
+              pytest.mark.families("both")]
 
 CALLS = ("bpf,sendto,sendmsg,clone,clone3,fork,vfork,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,renameat2,"
          "flock,write,writev,fchmod,setns")
@@ -67,13 +68,17 @@ COMMANDS = {
 }
 
 
+def reaches_outside(netns):
+    return all(netns.ping(family.far).returncode == 0 for family in FAMILIES.values())
+
+
 def check(host, command):
     """The command, repeated, has done its work."""
     endpoints, ports = host.endpoints(), host.json("ports")
     networks = {entry["name"] for entry in host.json("network", "list")}
     if command == "add":
         assert endpoints[host.name("a")]["state"] == "up"
-        assert all(host.endpoint("a").ping(family.far).returncode == 0 for family in FAMILIES.values())
+        assert reaches_outside(host.endpoint("a"))
     if command in ("del", "down"):
         assert endpoints == {} and ports == []
     assert ("blue" in networks) == (command == "network add")
@@ -128,7 +133,7 @@ def test_interrupted_while_others_work(host, tmp_path):
         host.nsbpf("expose", host.name("a"), str(port), timeout=10)
         assert host.json("ports")[-1]["first"] == port
     host.nsbpf("add", host.name("b"))
-    assert host.endpoint("b").ping(OUTSIDE_FAR).returncode == 0
+    assert reaches_outside(host.endpoint("b"))
 
 
 def test_a_failing_command_undoes_its_work(host, tmp_path):
@@ -152,15 +157,15 @@ def test_a_failing_command_undoes_its_work(host, tmp_path):
 def test_killed_command_leaves_the_others_connected(host, tmp_path):
     """What works goes on working while a command dies, and while its remains are removed."""
     ns = host.add("a")
-    server = host.outside.tcp_echo(7000)
-    talk = ns.tcp_session(OUTSIDE_FAR, 7000)
+    server = host.outside.tcp_echo(7000, "::")
+    talks = [ns.tcp_session(family.far, 7000) for family in FAMILIES.values()]
     command = ["add", host.name("b")]
     hits = points(host, command, tmp_path / "trace")
     host.nsbpf("del", host.name("b"))
     for calls, number in hits[::3]:
         interrupted(host, KILL, calls, number, command)
-        assert talk.ask("one")["data"] == "one"
-        assert ns.ping(OUTSIDE_FAR).returncode == 0
+        assert [talk.ask("one")["data"] for talk in talks] == ["one"] * 2
+        assert reaches_outside(ns)
         host.nsbpf("del", host.name("b"))
-        assert talk.ask("two")["data"] == "two"
+        assert [talk.ask("two")["data"] for talk in talks] == ["two"] * 2
     assert server.seen

@@ -19,7 +19,8 @@ from sending import Sending
 from taps import one_cpu
 from world import World
 
-pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+pytestmark = [pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed"),
+              pytest.mark.families("both")]
 
 SEEDS = [int(os.environ["SEED"])] if "SEED" in os.environ else [1, 2]
 STEPS = int(os.environ.get("STEPS", 1000))
