@@ -19,9 +19,10 @@ static __always_inline bool host_has_address(const struct nsbpf_addr *addr)
 {
 	__u8 *kind;
 
-	/* connect(2) takes the unspecified address for the loopback one. */
-	if (addr_is_loopback(addr) || addr_is_any(addr) || (addr_is4(addr) && !addr_get4(addr)))
+	if (addr_is_loopback(addr))
 		return true;
+	if (addr_is_link_local(addr)) /* the link's own business, as it is from outside */
+		return false;
 	kind = bpf_map_lookup_elem(&host_addresses, addr);
 	return kind && *kind != HOST_ADDRESS_BROADCAST;
 }
@@ -62,13 +63,25 @@ static __always_inline void peer_remember(struct bpf_sock_addr *ctx, const struc
 	peer->given_port = given->port;
 }
 
+/* connect(2) takes the unspecified address for the loopback one. */
+static __always_inline struct nsbpf_addr socket_target(const struct nsbpf_addr *asked)
+{
+	struct nsbpf_addr target = *asked;
+
+	if (addr_is_any(asked))
+		target.words[3] = bpf_htonl(1);
+	else if (addr_is4(asked) && !addr_get4(asked))
+		target.words[3] = bpf_htonl(0x7f000001);
+	return target;
+}
+
 /*
  * Exchanges the address of a host that exposes this port for the endpoint's. False: leave it as it is. Whom the port is
  * exposed to (--from) is about others: the host's own sockets could reach the endpoint by its address in any case.
  */
 static __always_inline bool exposed_target(struct bpf_sock_addr *ctx, struct socket_address *address)
 {
-	struct socket_address asked = *address;
+	struct socket_address asked = { .addr = socket_target(&address->addr), .port = address->port };
 	struct nsbpf_addr given;
 	struct endpoint *ep;
 	struct mapping *m;

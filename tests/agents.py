@@ -107,7 +107,7 @@ def session(proto, options):
     """
     options = json.loads(options)
     kind = socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM
-    there = (options["address"], options["port"])
+    there = socket.getaddrinfo(options["address"], options["port"], type=kind, flags=socket.AI_NUMERICHOST)[0][4]
     sock = socket.socket(family(there[0]), kind)
     if proto == "tcp":
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for UDP it would give two sockets one port

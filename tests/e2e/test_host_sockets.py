@@ -29,7 +29,6 @@ class TestReached:
                     assert (seen["local"], seen["local_port"]) == (a.address_of(family), 80)
                     assert seen["peer"] == a.gateway_of(family)  # no loopback address: that is the endpoint's own, too
 
-    @pytest.mark.xfail(strict=True, reason="what was asked for is remembered as it was")
     @pytest.mark.parametrize("exposed", ["any", "loopback"])
     def test_the_unspecified_address_is_loopback(self, host, a, family, exposed):
         """To connect to 0.0.0.0 or :: is to connect to 127.0.0.1 or ::1, and getpeername() says so."""
@@ -84,7 +83,6 @@ class TestReached:
             for seen in answers(host, later, 5000):
                 assert seen["local"] == a.address_of(family)
 
-    @pytest.mark.xfail(strict=True, reason="the hooks know link-local addresses, too")
     @pytest.mark.parametrize("family", [Family6], ids=["ip6"])
     def test_a_link_local_address_is_the_hosts(self, host, a, family):
         host.nsbpf("expose", a.name, "5000/tcp")
