@@ -3,6 +3,7 @@
 stays."""
 import os
 import re
+import shutil
 
 import pytest
 import snapshot
@@ -149,6 +150,21 @@ def test_down_after_the_devices_were_deleted_by_hand(host):
     assert host.endpoints()[ns.name]["state"] in ("gone", "incomplete")
     host.nsbpf("down")
     assert snapshot.difference(before, snapshot.take(host)) == []
+
+
+@pytest.mark.families("both")
+def test_down_without_any_record(host):
+    """Somebody has removed all pins: devices, routes and addresses are known by their marks."""
+    host.sysctl("net.ipv4.ip_forward", 1)  # without the record nobody knows what was lent
+    host.sysctl("net.ipv6.conf.all.forwarding", 1)
+    before = snapshot.take(host)
+    host.nsbpf("network", "add", "blue", "--subnet6", "2001:db8:5::/64")
+    ns = host.add("a", "--network", "blue")
+    shutil.rmtree(host.pin_directories()[0])
+    assert "2001:db8:5::1/128" in host.ip("-6", "address")
+    host.nsbpf("down")
+    run("ip", "netns", "del", ns.name)
+    assert snapshot.difference(before, snapshot.take(host), "qdiscs", "filters", "sysctls", "etc") == []
 
 
 def test_down_after_the_uplink_went(host):
