@@ -242,6 +242,7 @@ def test_neighbours_inside_the_subnet(host, a, b, family):
     assert not [p for p in seen if ICMPv6ND_NS in p and p[Family6.IP].src == a.address6]
 
 
+@pytest.mark.families(6)
 def test_neighbour_discovery_on_the_wire(host, a, b):
     """The answer to a question that the endpoint's own stack asked: whole, from whom was asked, to whom has asked."""
     wire = a.capture("eth0")

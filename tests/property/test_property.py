@@ -27,6 +27,7 @@ STEPS = int(os.environ.get("STEPS", 1000))
 TABLES_EVERY = 50
 
 
+@pytest.mark.families("both")
 @pytest.mark.timeout(60 + STEPS)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_invariants(seed):
