@@ -42,7 +42,7 @@ def odd_packets6(ip):
             lambda: UDP(sport=rng.randrange(65536), dport=9), lambda: ICMPv6EchoRequest(id=rng.randrange(65536)),
             lambda: Raw(rng.randbytes(rng.choice((0, 1, 8, 40)))))
     packets = []
-    for _ in range(1000):
+    for _ in range(400):
         packet = ip()
         for _ in range(rng.randrange(10)):
             packet /= rng.choice(headers)()
