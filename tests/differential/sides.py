@@ -149,7 +149,8 @@ class Linux(Side):
             host.run("sysctl", "-qe", f"net.bridge.bridge-nf-call-{name}=0")
         host.ip_batch(f"link add {self.BRIDGE} address {self.BRIDGE_MAC} type bridge",
                       f"link set {self.BRIDGE} addrgenmode none", f"address add {GATEWAY}/16 dev {self.BRIDGE}",
-                      f"address add {Family6.address(GATEWAY)}/64 dev {self.BRIDGE} nodad", f"link set {self.BRIDGE} up")
+                      f"address add {Family6.address(GATEWAY)}/64 dev {self.BRIDGE} nodad",
+                      f"link set {self.BRIDGE} up")
         host.sysctl("net.ipv4.ip_forward", 1)
         host.sysctl("net.ipv6.conf.all.forwarding", 1)
         for words in (("ip", SUBNET, lambda address: address, "{}:{}"), ("ip6", SUBNET6, Family6.address, "[{}]:{}")):
@@ -158,8 +159,8 @@ class Linux(Side):
 
     def ruleset(self, ip, subnet, address, target):
         expose = "\n".join(
-            f"fib daddr type local {f'{ip} daddr {address(e.address)}' if e.address else ''} {e.proto} dport {e.first + n}"
-            f" dnat to {target.format(address(ENDPOINTS[e.endpoint]), e.target + n)}"
+            f"fib daddr type local {f'{ip} daddr {address(e.address)}' if e.address else ''}"
+            f" {e.proto} dport {e.first + n} dnat to {target.format(address(ENDPOINTS[e.endpoint]), e.target + n)}"
             for e in EXPOSED for n in range(e.last - e.first + 1))
         return f"""
             table {ip} nat {{

@@ -15,8 +15,10 @@ SO_RCVBUFFORCE = 33
 ICMPV6_FILTER = 1
 
 # What is the same in both families, by its numbers.
-Family = namedtuple("Family", "number level recverr hops mtu_discover origin offender icmp request reply errors unreachable")
-IPV4 = Family(socket.AF_INET, socket.IPPROTO_IP, 11, socket.IP_TTL, 10, 2, 20, socket.IPPROTO_ICMP, 8, 0, (3, 11, 12), 3)
+Family = namedtuple("Family", "number level recverr hops mtu_discover origin offender icmp request reply errors"
+                              " unreachable")
+IPV4 = Family(socket.AF_INET, socket.IPPROTO_IP, 11, socket.IP_TTL, 10, 2, 20, socket.IPPROTO_ICMP, 8, 0, (3, 11, 12),
+              3)
 IPV6 = Family(socket.AF_INET6, socket.IPPROTO_IPV6, 25, socket.IPV6_UNICAST_HOPS, 23, 3, 24, socket.IPPROTO_ICMPV6, 128,
               129, (1, 2, 3, 4), 1)
 PMTUDISC_PROBE = 3

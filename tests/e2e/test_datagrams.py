@@ -190,7 +190,8 @@ class TestFlood:
         flood = [bytes(frame) for seed in range(0, 3000, 1000)
                  for frame in later_ones(ether(host, b)[0], family, b.address_of(family), family.far, 1000, seed)]
         other = list(later_ones(ether(host, host.outside)[0], family, family.outside, family.host, 1000, 0))
-        with mirror(host.outside, "udp", address=family.any) as far, mirror(a, "udp", 80, family.any), mirror(host, "udp", 5002, family.any):
+        with mirror(host.outside, "udp", address=family.any) as far, mirror(a, "udp", 80, family.any), \
+                mirror(host, "udp", 5002, family.any):
             for frames, netns, device in ((flood, b, "eth0"), (other, host.outside, "wan0")):
                 netns.send(device, *frames)
                 for client, address, port in ((a, family.far, far.port), (host.outside, family.host, 5000),

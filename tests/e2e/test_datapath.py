@@ -197,7 +197,7 @@ def test_exposed_on_the_wire(host, a, family):
     client_port = seen["client"]["local_port"]
     assert (seen["peer"], seen["port"], seen["local"]) == (family.outside, client_port, a.address_of(family))
     for packet in inside.expect(lambda p: TCP in p and p[TCP].dport == 80, count=3):
-        assert (packet[family.IP].src, packet[TCP].sport, packet[family.IP].dst) == (family.outside, client_port, a.address_of(family))
+        assert (*family.ends(packet), packet[TCP].sport) == (family.outside, a.address_of(family), client_port)
         assert family.hops(packet) == 63 and not wrong_checksums(packet)
         assert packet[Ether].dst == a.info["mac"] and packet.pkttype == packet.HOST
     for packet in wan.expect(lambda p: TCP in p and p[TCP].dport == client_port, count=2):
@@ -213,7 +213,7 @@ def test_hairpin_on_the_wire(host, a, b, family):
         seen = question(b, "tcp", family.host, 5000)
     assert seen["peer"] == family.host and seen["port"] in NAT_PORTS
     for packet in inside.expect(lambda p: TCP in p and p[TCP].dport == 80, count=3):
-        assert (packet[family.IP].src, packet[TCP].sport, packet[family.IP].dst) == (family.host, seen["port"], a.address_of(family))
+        assert (*family.ends(packet), packet[TCP].sport) == (family.host, a.address_of(family), seen["port"])
         assert family.hops(packet) == 63 and not wrong_checksums(packet)
         assert (packet[Ether].src, packet[Ether].dst) == (GATEWAY_MAC, a.info["mac"])
         assert packet.pkttype == packet.HOST
@@ -230,7 +230,7 @@ def test_pitfall_xdp_forward_ttl_ends_at_the_hop_that_drops(host, a, family):
 
 
 def test_neighbours_inside_the_subnet(host, a, b, family):
-    """ARP and neighbour discovery: answered by the datapath, the host's stack and the neighbour never see the question."""
+    """ARP and neighbour discovery: answered by the datapath; host's stack and neighbour never see the question."""
     device, inside = host.capture(b.device), b.capture("eth0")
     assert a.ping(b.address_of(family)).returncode == 0
     assert a.ping(a.gateway_of(family)).returncode == 0

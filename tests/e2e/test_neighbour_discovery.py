@@ -69,7 +69,8 @@ def lies(host, a, b):
         "advertises another's address": [IPv6(src=src, dst=dst, hlim=255) / ICMPv6ND_NA(tgt=target, S=s, O=1) / claim
                                          for target in (theirs, gateway, Family6.host) for src in (mine, own, target)
                                          for dst in destinations for s in (0, 1)],
-        "is a router": [advertisement(src, mac, dst) for src in (own, mine, gateway, "fe80::1") for dst in destinations],
+        "is a router": [advertisement(src, mac, dst)
+                        for src in (own, mine, gateway, "fe80::1") for dst in destinations],
         "redirects": [IPv6(src=src, dst=dst, hlim=255) / ICMPv6ND_Redirect(tgt=mine, dst=Family6.far) / claim
                       for src in (own, mine, gateway) for dst in destinations],
     }
@@ -112,7 +113,8 @@ def test_what_came_from_afar_or_is_broken(host, a, b):
         nd = ICMPv6ND_NS(tgt=gateway, **fields) / ICMPv6NDOptSrcLLAddr(lladdr=mac) / Raw(more)
         return Ether(src=mac, dst=GATEWAY_MAC) / IPv6(src=a.address6, dst=gateway, hlim=hops) / nd
 
-    cases = {"malformed": [solicit(64), solicit(254), solicit(code=1), solicit(more=bytes(8)), solicit(more=b"\x0e\x02")],
+    cases = {"malformed": [solicit(64), solicit(254), solicit(code=1), solicit(more=bytes(8)),
+                           solicit(more=b"\x0e\x02")],
              "checksum": [solicit(cksum=1)]}
     for reason, frames in cases.items():
         wire, before = a.capture("eth0"), host.json()["drops"][reason]

@@ -3,7 +3,7 @@
 from datagrams import is_error, is_fragment, ports, protocol, upper
 from scapy.layers.inet import ICMP, TCP, UDP
 from scapy.layers.inet6 import (ICMPv6ND_NA, ICMPv6ND_NS, ICMPv6ND_RA, ICMPv6ND_Redirect, ICMPv6NDOptDstLLAddr,
-                                ICMPv6NDOptSrcLLAddr, ICMPv6Unknown, IPv6, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop, PadN)
+                                ICMPv6NDOptSrcLLAddr, ICMPv6Unknown, IPv6ExtHdrDestOpt, IPv6ExtHdrHopByHop, PadN)
 from scapy.layers.l2 import Ether
 from scapy.packet import Raw
 from siblings import FAMILIES
@@ -51,7 +51,8 @@ class Sending:
         to = self.rng.choice((*map(family.address, SERVERS), family.host, victim, family.loopback, family.groups[-1]))
         src = self.rng.choice((victim, victim, family.loopback, family.any, family.host))
         dst = self.world.host_mac if node is self.world.outside else GATEWAY_MAC
-        return self.send(node, family, Ether(src=node.tap.mac, dst=dst), family.ip(src, to) / self.fresh(family, "<liar>", 53))
+        packet = family.ip(src, to) / self.fresh(family, "<liar>", 53)
+        return self.send(node, family, Ether(src=node.tap.mac, dst=dst), packet)
 
     def neighbour_discovery(self):
         """Of an endpoint: honest or not."""
@@ -60,7 +61,8 @@ class Sending:
         target = rng.choice(known)
         message = rng.choice((ICMPv6ND_NS(tgt=target), ICMPv6ND_NS(tgt=target), ICMPv6ND_NA(tgt=target, O=1),
                               ICMPv6ND_RA(routerlifetime=1800), ICMPv6ND_Redirect(tgt=target, dst=family.far)))
-        option = rng.choice((ICMPv6NDOptSrcLLAddr, ICMPv6NDOptDstLLAddr))(lladdr=rng.choice((node.tap.mac, GATEWAY_MAC)))
+        mac = rng.choice((node.tap.mac, GATEWAY_MAC))
+        option = rng.choice((ICMPv6NDOptSrcLLAddr, ICMPv6NDOptDstLLAddr))(lladdr=mac)
         packet = family.ip(rng.choice((*known, known[0], "::")), rng.choice((*known, "ff02::1")),
                            hops=rng.choice((255, 255, 255, 64))) / message / option
         return self.send(node, family, Ether(src=node.tap.mac, dst=GATEWAY_MAC), packet)
@@ -100,13 +102,16 @@ class Sending:
         number, code = rng.choice(ICMP_CODES[family.number])
         error = ICMP(type=number, code=code) if family.number == 4 else \
             ICMPv6Unknown(type=number, code=code, msgbody=bytes(4))
-        source = about.dst if node is not self.world.outside or rng.random() < 0.5 else family.address(rng.choice(CLIENTS))
+        source = about.dst
+        if node is self.world.outside and rng.random() < 0.5:  # a router's
+            source = family.address(rng.choice(CLIENTS))
         return self.header(family, source, about.src) / error / Raw(quoted)
 
     def header(self, family, src, dst):
         """IPv6's sometimes with extension headers."""
         rng = self.rng
-        hops, tos = rng.choices((64, 255, 2, 1, 0), (20, 2, 2, 1, 1))[0], rng.randrange(256) if rng.random() < 0.2 else 0
+        hops = rng.choices((64, 255, 2, 1, 0), (20, 2, 2, 1, 1))[0]
+        tos = rng.randrange(256) if rng.random() < 0.2 else 0
         number, unbroken = rng.randrange(65536), rng.random() < 0.2
         if family.number == 4:
             return family.ip(src, dst, hops, id=number, tos=tos, flags="DF" if unbroken else "")

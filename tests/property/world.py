@@ -189,7 +189,7 @@ class World:
         said = packet[ICMPv6ND_NA]
         there = {address for other in self.endpoints.values() if other.network == node.network and other is not node
                  for address in other.addresses} | set(node.gateways)
-        assert node is not self.outside and said.tgt in there and packet.src == said.tgt, f"lies to {node.name}: {packet!r}"
+        assert node is not self.outside and packet.src == said.tgt in there, f"lies to {node.name}: {packet!r}"
         assert said.lladdr == GATEWAY_MAC and packet.hlim == 255, f"advertised to {node.name}: {packet!r}"
 
     def check_error(self, node, packet):
