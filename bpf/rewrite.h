@@ -64,7 +64,7 @@ static __always_inline __u32 l4_checksum_offset(__u8 proto)
 	}
 }
 
-/* A UDP checksum that becomes 0 is sent as 0xffff (RFC 768): 0 means that there is none. */
+/* A UDP checksum of 0 means "none" and stays; one that becomes 0 is sent as 0xffff (RFC 768). */
 static __always_inline __u64 l4_checksum_flags(__u8 proto)
 {
 	return proto == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
@@ -162,7 +162,7 @@ static __always_inline enum verdict rewrite_header6(struct __sk_buff *skb, struc
 	return VERDICT_CONTINUE;
 }
 
-/* The ports, or an ICMP query's identifier. */
+/* The ports, or an ICMP query's identifier. Of UDP without a checksum nothing has told skb->csum yet. */
 static __always_inline enum verdict rewrite_ports(struct __sk_buff *skb, struct packet *p, const struct tuple *to)
 {
 	__be16 *words = packet_l4(skb, p);
@@ -176,11 +176,13 @@ static __always_inline enum verdict rewrite_ports(struct __sk_buff *skb, struct 
 		/* one of the two is 0: see struct tuple */
 		words[2] = to->sport | to->dport;
 	}
+	if (p->tuple.proto == IPPROTO_UDP && !words[3])
+		bpf_csum_update(skb, csum_fold32(csum_change_ports(&p->tuple, to)));
 	return VERDICT_CONTINUE;
 }
 
-/* Has it a checksum that follows? UDP need not. */
-static __always_inline bool l4_is_summed(struct __sk_buff *skb, const struct packet *p)
+/* Has it a checksum that the addresses are part of? */
+static __always_inline bool addresses_are_summed(struct __sk_buff *skb, const struct packet *p)
 {
 	struct udphdr *udp = packet_l4(skb, p);
 
@@ -192,17 +194,13 @@ static __always_inline bool l4_is_summed(struct __sk_buff *skb, const struct pac
 static __always_inline enum verdict rewrite_as(bool ipv6, struct __sk_buff *skb, struct packet *p,
 					       const struct tuple *to)
 {
-	bool summed = l4_is_summed(skb, p);
+	bool has_l4 = packet_has_l4(p), summed = ipv6 ? addresses_are_summed(skb, p) : has_l4;
 	enum verdict v;
 
 	if (summed && rewrite_l4_checksum(ipv6, skb, p, to))
 		return drop(p, DROP_REWRITE);
 	v = ipv6 ? rewrite_header6(skb, p, to, summed) : rewrite_header4(skb, p, to);
-	if (v != VERDICT_CONTINUE || !packet_has_l4(p))
-		return v;
-	if (!summed)
-		bpf_csum_update(skb, csum_fold32(csum_change_ports(&p->tuple, to)));
-	return rewrite_ports(skb, p, to);
+	return v == VERDICT_CONTINUE && has_l4 ? rewrite_ports(skb, p, to) : v;
 }
 
 /* Not static: IPv4's way shall have the registers to itself. */

@@ -89,14 +89,14 @@ static __always_inline void tuple_reverse(const struct tuple *from, struct tuple
 	to->pad[0] = to->pad[1] = to->pad[2] = 0;
 }
 
-/* A word that two tuples hardly share. */
+/* A word that two tuples hardly share: multiplications that do not wait for each other, by odd numbers. */
 static __always_inline __u32 tuple_check(const struct tuple *t)
 {
-	__u32 sum = t->saddr.words[0] ^ t->saddr.words[1] ^ t->saddr.words[2] ^ t->saddr.words[3];
+	__u32 saddr = t->saddr.words[0] ^ t->saddr.words[1] ^ t->saddr.words[2] ^ t->saddr.words[3];
+	__u32 daddr = t->daddr.words[0] ^ t->daddr.words[1] ^ t->daddr.words[2] ^ t->daddr.words[3];
+	__u32 ports = (__u32)t->sport << 16 | t->dport;
 
-	sum = sum * 0x9e3779b1 + (t->daddr.words[0] ^ t->daddr.words[1] ^ t->daddr.words[2] ^ t->daddr.words[3]);
-	sum = sum * 0x9e3779b1 + ((__u32)t->sport << 16 | t->dport);
-	return sum * 0x9e3779b1 + t->proto;
+	return saddr * 0x9e3779b1 + daddr * 0x85ebca77 + ports * 0xc2b2ae3d + t->proto;
 }
 
 #endif
