@@ -217,8 +217,10 @@ static __always_inline enum verdict from_endpoint_ip(struct __sk_buff *skb, stru
 
 	if (!net)
 		return drop(p, DROP_NO_ENDPOINT);
-	v = skb->protocol == bpf_htons(ETH_P_IP) ? from_endpoint_begin(false, skb, p, ep, net)
-						 : from_endpoint_begin(true, skb, p, ep, net);
+	if (likely(skb->protocol == bpf_htons(ETH_P_IP)))
+		v = from_endpoint_begin(false, skb, p, ep, net);
+	else
+		v = from_endpoint_begin(true, skb, p, ep, net);
 	asm volatile(""
 		     : "+r"(skb)); /* skb->data is loaded anew: what came by two ways is no pointer to the verifier */
 	if (v != VERDICT_CONTINUE)

@@ -202,7 +202,7 @@ static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, st
 
 	if (skb->vlan_present || skb->pkt_type != PACKET_HOST)
 		return VERDICT_PASS;
-	if (skb->protocol == bpf_htons(ETH_P_IP))
+	if (likely(skb->protocol == bpf_htons(ETH_P_IP)))
 		v = parse_ipv4(skb, p);
 	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
 		v = parse_ipv6(skb, p) == VERDICT_CONTINUE && !stays_on_link(p) ? VERDICT_CONTINUE : VERDICT_PASS;

@@ -19,6 +19,9 @@
 #define AF_INET 2
 #define AF_INET6 10
 
+/* For the compiler, which puts the likely way in one piece. */
+#define likely(x) __builtin_expect(!!(x), 1)
+
 /* A stage's result. */
 enum verdict {
 	VERDICT_CONTINUE, /* the next stage decides */

@@ -9,10 +9,13 @@
 #define IPV6_L4 (ETH_HLEN + IPV6_HLEN) /* where the L4 header is without extension headers */
 #define IPV6_MIN_HEADERS (IPV6_L4 + L4_HLEN_MAX)
 
-/* Brings so many bytes into the linear part: a NIC may have left nothing but the Ethernet header there. */
+/* Brings so many bytes into the linear part: a NIC may have left nothing but the Ethernet header there. A packet that
+ * is all linear, be it shorter than that, is left as it is. */
 static __always_inline void pull_headers(struct __sk_buff *skb, __u32 length)
 {
-	if (packet_data(skb) + length > packet_end(skb))
+	void *data = packet_data(skb), *end = packet_end(skb);
+
+	if (data + length > end && end - data < skb->len)
 		bpf_skb_pull_data(skb, skb->len < length ? skb->len : length);
 }
 

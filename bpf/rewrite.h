@@ -212,7 +212,9 @@ __noinline int rewrite6(struct __sk_buff *skb, struct packet *p, const struct tu
 /* The frame as a router would send it on: TTL one less, then translated. */
 static __always_inline enum verdict rewrite(struct __sk_buff *skb, struct packet *p, const struct tuple *to)
 {
-	return p->ipv6 ? rewrite6(skb, p, to) : rewrite_as(false, skb, p, to);
+	if (likely(!p->ipv6))
+		return rewrite_as(false, skb, p, to);
+	return rewrite6(skb, p, to);
 }
 
 #endif
