@@ -31,7 +31,6 @@ NETLINK_NETFILTER, NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE, NLM_F_REQUEST, N
 
 GATEWAY = "10.80.0.1"
 SUBNET, SUBNET6 = "10.80.0.0/16", "fd00:80::/64"
-SIBLINGS[ip_network(SUBNET)] = ip_network(SUBNET6)
 ENDPOINTS = {"a": "10.80.0.2", "b": "10.80.0.3", "c": "10.80.0.4"}
 SECOND_ADDRESS = "198.51.100.9"
 ON_LINK = "198.51.100.3"
@@ -109,6 +108,7 @@ class Nsbpf(Side):
     GATEWAY_MAC = "02:6e:73:62:70:66"
 
     def start(self):
+        SIBLINGS[ip_network(SUBNET)] = ip_network(SUBNET6)  # a Rig may have been here before, with a subnet of its own
         self.host.nsbpf("network", "add", "compared", "--subnet", SUBNET, "--subnet6", SUBNET6)
 
     def add(self, short, address):
