@@ -23,16 +23,6 @@ NAMES = {4: Names("192.0.2.1", "192.0.2.2", "203.0.113.77", "192.0.2.77", "203.0
 
 
 @pytest.fixture
-def a(host):
-    return host.add("a")
-
-
-@pytest.fixture
-def b(host, a):
-    return host.add("b")
-
-
-@pytest.fixture
 def names(family):
     return NAMES[family.number]
 

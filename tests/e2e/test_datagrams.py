@@ -24,11 +24,6 @@ def a(host):
     return a
 
 
-@pytest.fixture
-def b(host, a):
-    return host.add("b")
-
-
 def ether(host, netns):
     """Of what this namespace sends towards the host, and the device that it sends it by."""
     if netns is host.outside:

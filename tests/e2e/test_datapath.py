@@ -10,16 +10,6 @@ from wire import GATEWAY_MAC, NAT_PORTS, check_every_path, echo, question, wrong
 pytestmark = pytest.mark.attach
 
 
-@pytest.fixture
-def a(host):
-    return host.add("a")
-
-
-@pytest.fixture
-def b(host, a):
-    return host.add("b")
-
-
 def test_every_path(host, a, b, family):
     check_every_path(host, a, b, family)
     assert host.json()["host"]["attach"] == host.attach

@@ -14,11 +14,6 @@ pytestmark = pytest.mark.attach
 SOON = 3.5  # a second, one more of a TCP that asks, and a loaded machine
 
 
-@pytest.fixture
-def a(host):
-    return host.add("a")
-
-
 def default_route(host, family, verb):
     host.ip(f"-{family.number}", "route", verb, "default", "via", family.via, "dev", "up0")
 

@@ -11,11 +11,6 @@ from topology import OUTSIDE_FAR, OUTSIDE_FAR6, run, wait_for
 from wire import GATEWAY_MAC, echo
 
 
-@pytest.fixture
-def a(host):
-    return host.add("a")
-
-
 def reaches_outside(netns, **more):
     return [netns.ping(far, **more).returncode == 0 for far in (OUTSIDE_FAR, OUTSIDE_FAR6)]
 

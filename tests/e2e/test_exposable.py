@@ -6,16 +6,6 @@ from topology import HOST_ADDRESS, HOST_ADDRESS6
 from wire import echo, question
 
 
-@pytest.fixture
-def a(host):
-    return host.add("a")
-
-
-@pytest.fixture
-def b(host, a):
-    return host.add("b")
-
-
 class TestHeldPort:
     """A host socket has it: refused, and the error names the process."""
 

@@ -8,16 +8,6 @@ from scapy.packet import Raw
 from wire import echo, question
 
 
-@pytest.fixture
-def a(host):
-    return host.add("a")
-
-
-@pytest.fixture
-def b(host, a):
-    return host.add("b")
-
-
 @pytest.mark.attach
 class TestWhoGetsThere:
     def test_pitfall_moby_7540_15086_from_outside(self, host, a, family):

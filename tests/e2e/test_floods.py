@@ -17,11 +17,6 @@ def a(host, family):
     return host.add("a")
 
 
-@pytest.fixture
-def b(host, a):
-    return host.add("b")
-
-
 def works(netns, family, turns, sizes):
     """New connections, again and again; at least 99 of 100 are answered."""
     wrong, asked = [], 0

@@ -8,16 +8,6 @@ pytestmark = pytest.mark.attach
 COUNT = 300
 
 
-@pytest.fixture
-def a(host):
-    return host.add("a")
-
-
-@pytest.fixture
-def b(host, a):
-    return host.add("b")
-
-
 def turns(swarms, count):
     """Everybody talks at once, `count` times; what any of them did not get, or got and was another's."""
     wrong = [agent.first["wrong"] for agent in swarms]

@@ -17,16 +17,6 @@ MEBIBYTE = 1 << 20
 
 
 @pytest.fixture
-def a(host):
-    return host.add("a")
-
-
-@pytest.fixture
-def b(host, a):
-    return host.add("b")
-
-
-@pytest.fixture
 def far(host, family):
     """One more hop behind the outside machine, which is a router now."""
     far = host.machine("f")

@@ -18,16 +18,6 @@ pytestmark = pytest.mark.attach
 
 
 @pytest.fixture
-def a(host):
-    return host.add("a")
-
-
-@pytest.fixture
-def b(host, a):
-    return host.add("b")
-
-
-@pytest.fixture
 def lan(host, family):
     machine = host.machine("l")
     host.connect(host, "lan0", machine, "eth0")

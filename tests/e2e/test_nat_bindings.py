@@ -20,11 +20,6 @@ def a(host):
 
 
 @pytest.fixture
-def b(host, a):
-    return host.add("b")
-
-
-@pytest.fixture
 def c(host, a, family):
     """An endpoint of another machine that runs nsbpf, behind the same outside."""
     machine = host.machine("s")

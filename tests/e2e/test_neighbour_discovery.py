@@ -21,16 +21,6 @@ NOBODY = "02:00:00:00:00:99"
 PREFIX = "2001:db8:bad::"
 
 
-@pytest.fixture
-def a(host):
-    return host.add("a")
-
-
-@pytest.fixture
-def b(host, a):
-    return host.add("b")
-
-
 def addresses(netns):
     """IPv6 addresses, with their flags."""
     return {info["local"]: info for link in netns.ip_json("-6", "address") for info in link.get("addr_info", [])

@@ -29,16 +29,6 @@ OFFLOADS = {
 }
 
 
-@pytest.fixture
-def a(host):
-    return host.add("a")
-
-
-@pytest.fixture
-def b(host, a):
-    return host.add("b")
-
-
 def switch(netns, device, features, value):
     for feature in features.split():
         netns.run("ethtool", "-K", device, feature, value)

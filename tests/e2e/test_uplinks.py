@@ -32,11 +32,6 @@ def two_uplinks(host, family):
     return host
 
 
-@pytest.fixture
-def a(host):
-    return host.add("a")
-
-
 def default_route(host, family, *more, via=None):
     host.ip("route", "replace", "default", "via", via or family.via, "dev", "up0", *more)
 

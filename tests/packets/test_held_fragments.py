@@ -81,7 +81,7 @@ class Datagram:
         return self.sent[0].payload.dst in map(self.rig.family.address, (HOST_ADDRESS, SECOND_ADDRESS))
 
     def waits(self, *indices):
-        """Held, and nothing counted: one for the outside goes nowhere for now, one for the host may be its own."""
+        """Held, and nothing counted: one for the outside waits for its first one, one for the host may be its own."""
         for index in indices:
             before = self.held.of(self.sent[0])
             with self.rig.dropped():
