@@ -58,8 +58,8 @@ static __always_inline bool route_is_old(const struct conn *c, __u32 now)
 }
 
 /*
- * May a connection go on by its new route? Unless that has the very source address of the connection, this has to be
- * the host's still, and the device the same, or no answer would find back (nf_nat_masquerade.c ends it for these
+ * May a connection go on by its new route? Its source address has to be the host's still, and if the device is another
+ * one, what the host itself would use there, or no answer would find back (nf_nat_masquerade.c ends it for these
  * reasons, too).
  */
 static __always_inline bool route_suits(struct __sk_buff *skb, struct packet *p, const struct conn *c,

@@ -170,7 +170,7 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 		return to_other_network(skb, p, net, endpoint_slot(oif));
 	if (!local && is_routed(net, p->ipv6))
 		return to_outside_routed(skb, p, w);
-	if (p->kind == L4_FRAGMENT && may_be_translated(p)) {
+	if (p->kind == L4_FRAGMENT && fragment_may_be_translated(p)) {
 		v = fragment_hold(skb, p);
 		return local && v != VERDICT_CONTINUE ? VERDICT_PASS : v;
 	}

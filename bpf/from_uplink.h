@@ -153,7 +153,7 @@ static __always_inline enum verdict from_uplink_fragment(struct __sk_buff *skb, 
 {
 	if (fragment_resolve(p))
 		return VERDICT_CONTINUE;
-	if (!may_be_translated(p) || is_hosts_datagram(p) || fragment_hold(skb, p) != VERDICT_CONTINUE)
+	if (!fragment_may_be_translated(p) || is_hosts_datagram(p) || fragment_hold(skb, p) != VERDICT_CONTINUE)
 		return VERDICT_PASS;
 	return VERDICT_CONTINUE;
 }

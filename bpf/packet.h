@@ -28,7 +28,7 @@ enum verdict {
 	VERDICT_PASS,     /* to the host's stack, unchanged */
 	VERDICT_DROP,     /* packet.reason says why */
 	VERDICT_REDIRECT, /* packet.action is what the redirect helper returned */
-	VERDICT_CONSUMED, /* gone another way already */
+	VERDICT_CONSUMED, /* gone another way already, or heard and nobody's business */
 	VERDICT_OPEN,     /* to be a connection's first packet, as the plan has it */
 };
 

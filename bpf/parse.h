@@ -75,10 +75,11 @@ static __always_inline bool is_translated(bool ipv6, __u8 proto)
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == icmp_protocol(ipv6);
 }
 
-/* May this be part of a connection's datagram? What follows IPv6's fragment header need not be the L4 protocol yet. */
-static __always_inline bool may_be_translated(const struct packet *p)
+/* May this fragment be of a connection's datagram? What follows IPv6's header for it need not be the L4 protocol yet.
+ */
+static __always_inline bool fragment_may_be_translated(const struct packet *p)
 {
-	return p->kind == L4_FRAGMENT ? p->ipv6 || is_translated(false, p->tuple.proto) : packet_has_l4(p);
+	return p->ipv6 || is_translated(false, p->tuple.proto);
 }
 
 /* The datagram must have room for the L4 header, by its own length field. */
