@@ -19,7 +19,8 @@ USER_SOURCES := $(wildcard user/*.c)
 # What needs neither the skeleton nor a command: the unit tests link with it.
 LIBRARY := addr error host_ports mounts netns nl nl_addr nl_filter nl_link nl_route nl_sockets port_spec resolv sha1 ula
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
-BENCH_TOOLS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(wildcard tests/bench/*.c))
+BENCH_TOOLS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
+BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(B)/bench/%.o,$(wildcard tests/bench/*.bpf.c))
 
 ifeq ($(V),1)
 say = @:
@@ -73,8 +74,13 @@ $(B)/bench/%: tests/bench/%.c
 	mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(CFLAGS) $< -o $@
 
-bench-tools: $(BENCH_TOOLS)
--include $(BENCH_TOOLS:=.d)
+$(B)/bench/%.bpf.o: tests/bench/%.bpf.c
+	$(say) BPF $<
+	mkdir -p $(@D)
+	$(CLANG) $(BPF_CFLAGS) -c $< -o $@
+
+bench-tools: $(BENCH_TOOLS) $(BENCH_PROGRAMS)
+-include $(BENCH_TOOLS:=.d) $(BENCH_PROGRAMS:.o=.d)
 
 install: $(B)/nsbpf
 	$(say) INSTALL $(DESTDIR)$(PREFIX)/sbin/nsbpf
@@ -107,7 +113,7 @@ conformance: deps
 	$(MAKE) all
 	tests/conformance/run
 
-# ROUNDS=n, or QUICK=1 to see in a minute that it works; results.json in $(B)/bench has every sample.
+# ROUNDS=n, or QUICK=1 to see soon that it works; ONLY= and PATHS= as in tests/bench/run; results are in $(B)/bench.
 bench: deps
 	$(MAKE) all bench-tools
 	tests/bench/run
@@ -129,7 +135,7 @@ help:
 	'sudo make test   install what is missing, build, and run all tests (TESTS=word: those with it in their name)' \
 	'sudo make test-kernels  the main job and some of the tests on Linux 6.1, in a virtual machine' \
 	'sudo make conformance  what the RFCs ask of a NAT, measured on nsbpf and on Linux (docs/nat-conformance.md)' \
-	'sudo make bench  install what is missing, build, and measure nsbpf beside bridge and iptables (ROUNDS=n, QUICK=1)' \
+	'sudo make bench  install what is missing, build, and measure nsbpf beside bridge and iptables (ROUNDS=n, QUICK=1, ONLY=traffic)' \
 	'make install     PREFIX=$(PREFIX), DESTDIR=' \
 	'make check-style clang-format and cppcheck' \
 	'make clean'

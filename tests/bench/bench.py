@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""nsbpf beside the bare wire and the classic recipe: traffic, commands, and the BPF programs alone.
+"""nsbpf beside the bare wire and what else there is: traffic, commands, and the BPF programs alone.
 
 All contestants exist at once, and take turns at each measure of each round: what disturbs the machine for a while
 disturbs them alike. The bare wire runs with each path again, so that its figure is of the same minute.
@@ -10,27 +10,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections import namedtuple
 
-from contestants import PATHS, Bare, contestants
-from measures import MEASURES, TOOLS, Durations
+from contestant import PATHS, TOOLS
+from contestants import contestants
+from measures import MEASURES
+from plan import plan
 from program_cost import program_cost
 from report import Progress, add_ratios, cpu_times, machine, print_machine, print_results, stolen_share, summary
 from setup_times import STEPS, setup_times
 
 FAILURES = (AssertionError, OSError, subprocess.TimeoutExpired, ValueError, KeyError)
-Plan = namedtuple("Plan", "rounds durations setups program_runs")
-
-
-def plan():
-    quick = os.environ.get("QUICK", "") not in ("", "0")
-    try:
-        rounds = int(os.environ.get("ROUNDS") or (1 if quick else 5))
-    except ValueError:
-        rounds = 0
-    if rounds < 1:
-        sys.exit("bench: ROUNDS has to be a number above 0")
-    return Plan(rounds, Durations(1, 0.3), 2, 2000) if quick else Plan(rounds, Durations(2, 1), 10, 40000)
 
 
 class Bench:
@@ -38,36 +27,44 @@ class Bench:
         self.plan = what
         self.classes = contestants()
         self.failures = []
-        figures = what.rounds * len(PATHS) * len(MEASURES) * len(self.classes)
-        self.progress = Progress(figures + what.setups * (len(self.classes) - 1) + 1)
+        self.parts = {"traffic": self.traffic, "setup": self.setup, "programs": self.programs}
+        steps = {"traffic": what.rounds * len(what.paths) * len(MEASURES) * len(self.classes),
+                 "setup": what.setups * len(self.with_commands()), "programs": 1}
+        self.progress = Progress(sum(steps[part] for part in what.parts))
+
+    def with_commands(self):
+        return [kind for kind in self.classes if kind.has_commands]
 
     def run(self):
+        results = {part: self.parts[part]() for part in self.plan.parts}
+        self.progress.end()
+        return {"contestants": {kind.key: kind.title for kind in self.classes}, **results, "failures": self.failures}
+
+    @contextlib.contextmanager
+    def entrants(self, kinds):
         with contextlib.ExitStack() as stack:
             entrants = []
-            for kind in self.classes:
+            for kind in kinds:
                 entrants.append(kind())
-                stack.callback(entrants[-1].host.close)
+                stack.callback(entrants[-1].close)
+            yield entrants
+
+    def traffic(self):
+        plan_, paths = self.plan, self.plan.paths
+        samples = {path: {measure: {kind.key: [] for kind in self.classes} for measure in MEASURES} for path in paths}
+        with self.entrants(self.classes) as entrants:
             for entrant in entrants:
                 entrant.prepare()
-            traffic = self.traffic(entrants)
-            programs = self.programs(entrants)
-        setup = self.setup()
-        self.progress.end()
-        return {"contestants": {kind.key: kind.title for kind in self.classes}, "traffic": traffic, "setup": setup,
-                "programs": programs, "failures": self.failures}
-
-    def traffic(self, entrants):
-        samples = {path: {measure: {entrant.key: [] for entrant in entrants} for measure in MEASURES} for path in PATHS}
-        for number in range(self.plan.rounds):
-            self.progress.milestone(f"round {number + 1} of {self.plan.rounds}")
-            # Another one begins each time: nobody always follows the same neighbour's leftovers.
-            first = number % len(entrants)
-            order = entrants[first:] + entrants[:first]
-            for path, measure, entrant in ((p, m, e) for p in PATHS for m in MEASURES for e in order):
-                what = f"round {number + 1}, {PATHS[path]}, {MEASURES[measure].title}, {entrant.title}"
-                with self.attempt(what):
-                    figure = MEASURES[measure].run(entrant.paths[path], self.plan.durations)
-                    samples[path][measure][entrant.key].append(figure)
+            for number in range(plan_.rounds):
+                self.progress.milestone(f"round {number + 1} of {plan_.rounds}")
+                # Another one begins each time: nobody always follows the same neighbour's leftovers.
+                first = number % len(entrants)
+                order = entrants[first:] + entrants[:first]
+                for path, measure, entrant in ((p, m, e) for p in paths for m in MEASURES for e in order):
+                    what = f"round {number + 1}, {PATHS[path]}, {MEASURES[measure].title}, {entrant.title}"
+                    with self.attempt(what):
+                        figure = MEASURES[measure].run(entrant.paths[path], plan_.durations)
+                        samples[path][measure][entrant.key].append(figure)
         traffic = {path: {measure: {key: summary(values) for key, values in cells.items()}
                           for measure, cells in rows.items()} for path, rows in samples.items()}
         add_ratios(traffic)
@@ -75,29 +72,25 @@ class Bench:
 
     def setup(self):
         """On hosts of their own, because the first endpoint of a host is one of the steps."""
-        kinds = [kind for kind in self.classes if kind is not Bare]
+        kinds = self.with_commands()
         samples = {step: {kind.key: [] for kind in kinds} for step in STEPS}
         self.progress.milestone("commands")
-        with contextlib.ExitStack() as stack:
-            entrants = []
-            for kind in kinds:
-                entrants.append(kind())
-                stack.callback(entrants[-1].host.close)
+        with self.entrants(kinds) as entrants:
             for entrant in entrants * self.plan.setups:
                 with self.attempt(f"commands, {entrant.title}"):
                     for step, figure in setup_times(entrant).items():
                         samples[step][entrant.key].append(figure)
         return {step: {key: summary(values) for key, values in cells.items()} for step, cells in samples.items()}
 
-    def programs(self, entrants):
-        with self.attempt("BPF programs"):
-            # How they are attached makes no difference here: the last one is there on any kernel.
-            cost = program_cost(entrants[-1], self.plan.program_runs)
-            programs = {}
-            for (name, family), samples in cost.items():
+    def programs(self):
+        programs = {}
+        # How they are attached makes no difference here: the clsact one is there on any kernel.
+        kinds = [kind for kind in self.classes if kind.key == "clsact"]
+        with self.attempt("BPF programs"), self.entrants(kinds) as entrants:
+            entrants[0].prepare()
+            for (name, family), samples in program_cost(entrants[0], self.plan.program_runs).items():
                 programs.setdefault(name, {})[f"IPv{family}"] = summary(samples)
-            return programs
-        return {}
+        return programs
 
     @contextlib.contextmanager
     def attempt(self, what):

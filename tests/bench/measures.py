@@ -11,11 +11,9 @@ import os
 import subprocess
 from collections import namedtuple
 
-from contestants import FAMILY, FIRST_PORT
-from topology import TOP
+from contestant import FAMILY, FIRST_PORT, TOOLS
 
 IPERF_PORT, UDP_PORT, TCP_PORT = range(FIRST_PORT, FIRST_PORT + 3)
-TOOLS = os.path.join(TOP, "build", "bench")
 CPUS = sorted(os.sched_getaffinity(0))
 
 # How long each takes, in seconds. iperf3 knows whole ones only.

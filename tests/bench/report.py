@@ -6,7 +6,7 @@ import statistics
 import sys
 import time
 
-from contestants import FAMILY, PATHS
+from contestant import FAMILY, PATHS
 from measures import MEASURES
 from processes import run
 from program_cost import PROGRAMS
@@ -106,16 +106,18 @@ def print_machine(about):
 
 def print_results(results):
     contestants = results["contestants"]
-    print("\nmedian (lowest–highest) ratio to the bare wire")
-    for path, rows in results["traffic"].items():
+    if "traffic" in results:
+        print("\nmedian (lowest–highest) ratio to the bare wire")
+    for path, rows in results.get("traffic", {}).items():
         _heading(PATHS[path], contestants.values())
         for key, cells in rows.items():
             _row(MEASURES[key].title, MEASURES[key].unit, [cells[contestant] for contestant in contestants])
-    with_host = [key for key in contestants if key in next(iter(results["setup"].values()))]
-    _heading("commands", [contestants[key] for key in with_host])
-    for step, cells in results["setup"].items():
-        _row(STEPS[step], "ms", [cells[key] for key in with_host])
-    if results["programs"]:
+    if results.get("setup"):
+        with_commands = [key for key in contestants if key in next(iter(results["setup"].values()))]
+        _heading("commands", [contestants[key] for key in with_commands])
+        for step, cells in results["setup"].items():
+            _row(STEPS[step], "ms", [cells[key] for key in with_commands])
+    if results.get("programs"):
         _heading("BPF programs, one packet", results["programs"]["empty"])
         for name, cells in results["programs"].items():
             _row(PROGRAMS[name], "ns", cells.values())
