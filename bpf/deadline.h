@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * When connections end. A timer for each would be the plain way, but bpf_timer_init() allocates without waiting for any
- * lock from Linux 6.17 on (__bpf_async_init), and fails for every second connection when they come fast. So an original
- * has a place in `deadlines`, and one timer goes over these, all of them twice a second, for as long as there is a
+ * lock from Linux 6.17 on (__bpf_async_init), and fails for every second connection when they come fast. So each place
+ * has a word in `deadlines`, and one timer goes over these, all of them twice a second, for as long as there is a
  * connection. They are few bytes in a row, of which most say "not yet".
  */
 #ifndef NSBPF_BPF_DEADLINE_H
@@ -10,30 +10,16 @@
 
 #define CLOCK_MONOTONIC 1
 
-#define DEADLINE_TRIES 64  /* places are taken at random, and half of them are free */
 #define DEADLINE_RETRIES 8 /* as often may it be put off while we take it away */
 #define SWEEP_STEPS 1024
-#define SWEEPS (NSBPF_MAX_DEADLINES / 8 / SWEEP_STEPS) /* that go over all of them */
+#define SWEEPS (max_connections / NSBPF_BLOCK_WORDS / SWEEP_STEPS) /* that go over all of them */
 
-_Static_assert(NSBPF_MAX_DEADLINES / 8 % SWEEP_STEPS == 0, "a sweep must end where the next round begins");
+_Static_assert(NSBPF_MIN_CONNECTIONS / NSBPF_BLOCK_WORDS % SWEEP_STEPS == 0,
+	       "a sweep must end where the next round begins");
 
-/* `place` counts from 1, 0 is none. */
 static __always_inline __u32 *deadline_get(__u32 place)
 {
-	__u32 index = (place - 1) / 8;
-	struct deadlines *d = bpf_map_lookup_elem(&deadlines, &index);
-
-	if (!d || !place)
-		return NULL;
-	asm volatile("" : "+r"(d)); /* or the sum comes before the question whether there is anything to add to */
-	return &d->at[(place - 1) % 8];
-}
-
-static __always_inline struct tuple *deadline_tuple(__u32 place)
-{
-	__u32 index = place - 1;
-
-	return bpf_map_lookup_elem(&timed, &index);
+	return place ? word_get(&deadlines, place - 1) : NULL;
 }
 
 /* `idle` from now, in units of clock_now(). */
@@ -44,7 +30,8 @@ static __always_inline __u32 deadline_in(__u32 idle)
 	return at ? at : 1;
 }
 
-static __always_inline void deadline_set(__u32 place, __u32 idle)
+/* A connection begins. */
+static __always_inline void deadline_begin(__u32 place, __u32 idle)
 {
 	__u32 *at = deadline_get(place);
 
@@ -52,48 +39,30 @@ static __always_inline void deadline_set(__u32 place, __u32 idle)
 		*at = deadline_in(idle);
 }
 
-/* The connection that has the place ends. False: it has not, or somebody else was faster. */
-static __noinline bool deadline_end(__u32 place, const struct tuple *original)
+/* If it has not ended: a place that is free stays free. */
+static __always_inline void deadline_change(__u32 place, __u32 idle)
 {
-	struct tuple *tuple = deadline_tuple(place);
-	__u32 *at = deadline_get(place), was;
+	__u32 *at = deadline_get(place), was = at ? *(volatile __u32 *)at : 0;
 
-	if (!at || !tuple)
+	if (was)
+		__sync_val_compare_and_swap(at, was, deadline_in(idle));
+}
+
+/* The connection that `ref` names ends. False: it has, or somebody else was faster. */
+static __always_inline bool deadline_end(__u64 ref, const struct conn *c)
+{
+	__u32 *at = deadline_get(ref_place(ref)), was;
+
+	if (!at)
 		return false;
 	for (int i = 0; i < DEADLINE_RETRIES; i++) {
 		was = *(volatile __u32 *)at;
-		if (!was || !tuple_equal(tuple, original))
+		if (!was || *(volatile __u32 *)&c->tags[ref_dir(ref)] != ref_tag(ref))
 			return false;
 		if (__sync_val_compare_and_swap(at, was, 0) == was)
 			return true;
 	}
 	return false;
-}
-
-static __always_inline void deadline_give_back(__u32 place)
-{
-	__u32 *at = deadline_get(place);
-
-	if (at)
-		*at = 0;
-}
-
-/* A place for the original with this tuple; 0 if none was found. */
-static __noinline __u32 deadline_take(const struct tuple *original, __u32 idle)
-{
-	__u32 when = deadline_in(idle);
-
-	for (int i = 0; i < DEADLINE_TRIES; i++) {
-		__u32 place = 1 + bpf_get_prandom_u32() % NSBPF_MAX_DEADLINES;
-		__u32 *at = deadline_get(place);
-		struct tuple *tuple = deadline_tuple(place);
-
-		if (!at || !tuple || *at || __sync_val_compare_and_swap(at, 0, when))
-			continue;
-		*tuple = *original;
-		return place;
-	}
-	return 0;
 }
 
 static __always_inline struct sweep *sweep_get(void)

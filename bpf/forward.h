@@ -45,16 +45,20 @@ static __always_inline enum verdict forward_outside(struct __sk_buff *skb, struc
 	return VERDICT_REDIRECT;
 }
 
-static __always_inline enum verdict forward(struct __sk_buff *skb, struct packet *p, const struct conn *c)
+static __always_inline enum verdict forward(struct __sk_buff *skb, struct packet *p, const struct conn *c,
+					    enum conn_dir dir)
 {
-	if (c->target)
-		return forward_to_endpoint(skb, p, c->target);
+	if (c->targets[dir])
+		return forward_to_endpoint(skb, p, c->targets[dir]);
 	return forward_outside(skb, p, c->oif, &c->nexthop);
 }
 
-static __always_inline bool route_is_old(const struct conn *c, __u32 now)
+static __always_inline bool route_is_old(__u64 ref, __u32 now)
 {
-	return !c->target && (!c->oif || now - c->routed >= ROUTE_LIFETIME);
+	enum conn_dir dir = ref_dir(ref);
+	struct conn *c = conn_get(ref);
+
+	return c && !c->targets[dir] && (!c->oif || now - c->routed >= ROUTE_LIFETIME);
 }
 
 /*
@@ -63,7 +67,7 @@ static __always_inline bool route_is_old(const struct conn *c, __u32 now)
  * reasons, too).
  */
 static __always_inline bool route_suits(struct __sk_buff *skb, struct packet *p, const struct conn *c,
-					const struct network *net, struct workbench *w)
+					const struct nsbpf_addr *source, const struct network *net, struct workbench *w)
 {
 	bool moved = c->flags & CONN_SNAT && c->oif && c->oif != w->found.oif;
 	struct nsbpf_addr addr;
@@ -71,19 +75,10 @@ static __always_inline bool route_suits(struct __sk_buff *skb, struct packet *p,
 	if (moved) {
 		w->key = p->tuple;
 		if (route_lookup(skb, p, w, ROUTE_SOURCE) != VERDICT_CONTINUE ||
-		    !masquerade_address(net, p->ipv6, &w->route, &addr) || !addr_equal(&addr, &c->xlat.saddr))
+		    !masquerade_address(net, p->ipv6, &w->route, &addr) || !addr_equal(&addr, source))
 			return false;
 	}
-	return address_is_local(skb, p, w, &c->xlat.saddr);
-}
-
-static __always_inline void conn_end_either(const struct tuple *key, const struct conn *c)
-{
-	struct tuple original = *key;
-
-	if (!(c->flags & CONN_ORIGINAL))
-		tuple_reverse(&c->xlat, &original);
-	conn_end(&original);
+	return address_is_local(skb, p, w, source);
 }
 
 /*
@@ -92,35 +87,33 @@ static __always_inline void conn_end_either(const struct tuple *key, const struc
  * translated one is the FIB's answer; but the answer through an exposed port leaves as the host address that was
  * addressed, so rules "from" that address apply.
  */
-__noinline int conn_route(struct __sk_buff *skb, struct packet *p, __u32 network)
+__noinline int conn_route(struct __sk_buff *skb, struct packet *p, __u32 network, __u64 ref)
 {
 	struct network *net = network_get(network);
 	struct workbench *w = workbench_get();
-	struct tuple key;
-	struct conn *c;
+	struct conn *c = conn_get(ref);
+	const struct tuple *answer;
 	enum verdict v;
 
-	if (!p || !net || !w)
+	if (!p || !net || !w || !c)
 		return VERDICT_PASS;
-	key = p->tuple;
-	c = conn_lookup(&key);
-	if (!c)
-		return VERDICT_PASS;
-	w->key = key;
+	answer = &c->tuples[!ref_dir(ref)];
+	w->key = p->tuple;
 	if (c->flags & CONN_DNAT || !addr_is_any(fixed_address(net, p->ipv6)))
-		w->key.saddr = c->xlat.saddr;
+		w->key.saddr = answer->daddr;
 	v = route_lookup(skb, p, w, p->ipv6 ? ROUTE_SILENT : 0);
 	if (v != VERDICT_CONTINUE)
 		return v;
 	if (w->route.local || !bpf_map_lookup_elem(&uplinks, &w->route.oif))
 		return drop(p, DROP_NOT_UPLINK);
 	w->found = w->route;
-	if (!route_suits(skb, p, c, net, w)) {
-		conn_end_either(&key, c);
+	if (!route_suits(skb, p, c, &answer->daddr, net, w)) {
+		conn_end(ref);
 		return VERDICT_PASS;
 	}
-	nexthop_release(skb, p, w, &c->xlat);
-	if (!conn_is_still(c, &key))
+	tuple_reverse(answer, &w->key);
+	nexthop_release(skb, p, w, &w->key);
+	if (!conn_is_still(c, ref))
 		return VERDICT_PASS;
 	c->nexthop = w->found.nexthop;
 	c->oif = w->found.oif;
@@ -130,42 +123,52 @@ __noinline int conn_route(struct __sk_buff *skb, struct packet *p, __u32 network
 }
 
 /* An original that may not pass before its target has sent something to where it comes from. */
-static __noinline enum verdict conn_filter(struct packet *p, struct conn *c)
+static __noinline enum verdict conn_filter(struct packet *p, __u64 ref)
 {
-	struct conn *reply = conn_other_direction(c);
+	struct traffic *reply = traffic_at(ref_place(ref), DIR_REPLY);
+	struct conn *c = conn_get(ref);
 
-	if (!reply || !reply->packets)
+	if (!reply || !c || !reply->packets)
 		return drop(p, DROP_FILTERED);
 	c->flags &= ~CONN_FILTERED;
 	return VERDICT_CONTINUE;
 }
 
-/* A packet of a known connection, from either side; NULL if it has ended under our hands. */
-static __always_inline enum verdict conn_forward(struct __sk_buff *skb, struct packet *p, struct conn *c, __u32 now)
+/* A packet of a known connection, from either side; 0 if it has ended under our hands. */
+static __always_inline enum verdict conn_forward(struct __sk_buff *skb, struct packet *p, __u64 ref, __u32 now)
 {
+	struct conn *c = conn_get(ref);
+	enum conn_dir dir = ref_dir(ref);
+	const struct tuple *answer;
+	struct traffic *t;
 	enum verdict v;
 
 	if (!c)
 		return drop(p, DROP_UNTRACKED);
 	if (p->ttl <= 1)
 		return drop(p, DROP_TTL);
-	if (!c->target && !packet_fits(skb, p, c->mtu)) {
+	if (!c->targets[dir] && !packet_fits(skb, p, c->mtu)) {
 		p->mtu = c->mtu;
 		return drop(p, DROP_TOO_BIG);
 	}
-	if (c->flags & CONN_FILTERED) {
-		v = conn_filter(p, c);
+	if (c->flags & CONN_FILTERED && dir == DIR_ORIGINAL) {
+		v = conn_filter(p, ref);
 		if (v != VERDICT_CONTINUE)
 			return v;
 	}
 	if (p->first_fragment && fragment_first(skb, p))
 		return VERDICT_CONSUMED;
-	tcp_track(skb, p, c);
-	conn_touch(skb, p, c, now);
-	v = rewrite(skb, p, &c->xlat);
+	t = traffic_at(ref_place(ref), dir);
+	if (!t)
+		return drop(p, DROP_UNTRACKED);
+	tcp_track(skb, p, t, ref);
+	conn_touch(skb, p, t, now);
+	answer = &c->tuples[!dir];
+	asm volatile("" : "+r"(answer)); /* or base and offset each take a place on the stack */
+	v = rewrite(skb, p, answer);
 	if (v == VERDICT_CONTINUE)
-		v = forward(skb, p, c);
-	return conn_is_still(c, &p->tuple) ? v : drop(p, DROP_UNTRACKED);
+		v = forward(skb, p, c, dir);
+	return conn_is_still(c, ref) ? v : drop(p, DROP_UNTRACKED);
 }
 
 #endif

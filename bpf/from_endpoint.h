@@ -62,10 +62,8 @@ static __always_inline enum verdict to_other_network(struct __sk_buff *skb, stru
 		return drop(p, DROP_ISOLATED);
 	if (p->ttl <= 1)
 		return drop(p, DROP_TTL);
-	v = rewrite(skb, p, &p->tuple);
-	if (v != VERDICT_CONTINUE)
-		return v;
-	return forward_to_endpoint(skb, p, slot);
+	v = rewrite_ttl(skb, p);
+	return v == VERDICT_CONTINUE ? forward_to_endpoint(skb, p, slot) : v;
 }
 
 static __always_inline enum verdict plan_masquerade(struct __sk_buff *skb, struct packet *p, const struct network *net,
@@ -77,7 +75,7 @@ static __always_inline enum verdict plan_masquerade(struct __sk_buff *skb, struc
 		return drop(p, DROP_NOT_UPLINK);
 	if (!masquerade_address(net, p->ipv6, &w->route, &w->plan.xlat.saddr))
 		return drop(p, DROP_NO_ADDRESS);
-	w->plan.endpoint = w->plan.reply_target = p->endpoint;
+	w->plan.endpoint = w->plan.targets[DIR_REPLY] = p->endpoint;
 	w->plan.flags = CONN_SNAT;
 	w->found = w->route;
 	nexthop_release(skb, p, w, &w->plan.xlat);
@@ -98,7 +96,7 @@ static __always_inline enum verdict to_outside_routed(struct __sk_buff *skb, str
 		p->mtu = w->route.mtu;
 		return drop(p, DROP_TOO_BIG);
 	}
-	v = rewrite(skb, p, &p->tuple);
+	v = rewrite_ttl(skb, p);
 	return v == VERDICT_CONTINUE ? forward_outside(skb, p, oif, &w->route.nexthop) : v;
 }
 
@@ -211,9 +209,9 @@ static __always_inline enum verdict from_endpoint_begin(bool ipv6, struct __sk_b
 static __always_inline enum verdict from_endpoint_ip(struct __sk_buff *skb, struct packet *p, const struct endpoint *ep)
 {
 	struct network *net = network_get(ep->network);
-	struct conn *c = NULL;
 	__u32 now = clock_now();
 	enum verdict v;
+	__u64 ref = 0;
 
 	if (!net)
 		return drop(p, DROP_NO_ENDPOINT);
@@ -228,17 +226,17 @@ static __always_inline enum verdict from_endpoint_ip(struct __sk_buff *skb, stru
 	if (p->kind == L4_ICMP_OTHER)
 		return from_endpoint_icmp(skb, p, ep->network);
 	if (p->kind != L4_FRAGMENT || fragment_resolve(p))
-		c = conn_lookup(&p->tuple);
+		ref = conn_lookup(&p->tuple);
 	else if (is_hosts_datagram(p))
 		return VERDICT_PASS;
-	if (c && route_is_old(c, now)) {
-		v = conn_route(skb, p, ep->network);
+	if (ref && route_is_old(ref, now)) {
+		v = conn_route(skb, p, ep->network, ref);
 		if (v == VERDICT_DROP)
 			return v;
 		if (v != VERDICT_CONTINUE)
-			c = NULL;
+			ref = 0;
 	}
-	if (!c) {
+	if (!ref) {
 		v = from_endpoint_new(skb, p, ep->network);
 		if (v == VERDICT_OPEN)
 			v = conn_open(skb, p);
@@ -246,9 +244,9 @@ static __always_inline enum verdict from_endpoint_ip(struct __sk_buff *skb, stru
 			fragment_is_the_hosts(p);
 		if (v != VERDICT_CONTINUE)
 			return v;
-		c = conn_lookup(&p->tuple);
+		ref = conn_lookup(&p->tuple);
 	}
-	return conn_forward(skb, p, c, now);
+	return conn_forward(skb, p, ref, now);
 }
 
 static __always_inline enum verdict from_endpoint_stages(struct __sk_buff *skb, struct packet *p)

@@ -14,7 +14,7 @@ static __always_inline enum verdict plan_inbound(struct packet *p, struct workbe
 	if (!endpoint_address(target, p->ipv6, &w->plan.xlat.daddr))
 		return VERDICT_PASS; /* this family is the host's to answer */
 	w->plan.xlat.dport = port;
-	w->plan.endpoint = w->plan.target = p->endpoint;
+	w->plan.endpoint = w->plan.targets[DIR_ORIGINAL] = p->endpoint;
 	w->plan.flags = CONN_DNAT;
 	w->plan.source = SOURCE_KEPT;
 	return VERDICT_OPEN;
@@ -134,7 +134,7 @@ __noinline int to_routed(struct __sk_buff *skb, struct packet *p)
 		p->mtu = target->mtu;
 		return drop(p, DROP_TOO_BIG);
 	}
-	v = rewrite(skb, p, &p->tuple);
+	v = rewrite_ttl(skb, p);
 	return v == VERDICT_CONTINUE ? forward_to_endpoint(skb, p, *slot) : v;
 }
 
@@ -168,8 +168,9 @@ static __always_inline enum verdict from_uplink_icmp(struct __sk_buff *skb, stru
 /* VERDICT_PASS: no connection's, and none may be opened by it. */
 static __always_inline enum verdict from_uplink_ip(struct __sk_buff *skb, struct packet *p)
 {
-	enum verdict v;
 	struct conn *c;
+	enum verdict v;
+	__u64 ref;
 
 	if (p->kind == L4_ICMP_OTHER)
 		return from_uplink_icmp(skb, p);
@@ -180,8 +181,8 @@ static __always_inline enum verdict from_uplink_ip(struct __sk_buff *skb, struct
 	} else if (!packet_has_l4(p)) {
 		return VERDICT_PASS;
 	}
-	c = conn_lookup(&p->tuple);
-	if (!c) {
+	ref = conn_lookup(&p->tuple);
+	if (!ref) {
 		v = from_uplink_new(skb, p);
 		if (v == VERDICT_OPEN)
 			v = conn_open(skb, p);
@@ -189,11 +190,12 @@ static __always_inline enum verdict from_uplink_ip(struct __sk_buff *skb, struct
 			fragment_is_the_hosts(p);
 		if (v != VERDICT_CONTINUE)
 			return v;
-		c = conn_lookup(&p->tuple);
+		ref = conn_lookup(&p->tuple);
 	}
-	if (c && !is_from_outside(c))
+	c = conn_get(ref);
+	if (c && !is_from_outside(c, ref_dir(ref)))
 		return VERDICT_PASS;
-	return conn_forward(skb, p, c, clock_now());
+	return conn_forward(skb, p, ref, clock_now());
 }
 
 static __always_inline enum verdict from_uplink_stages(struct __sk_buff *skb, struct packet *p)

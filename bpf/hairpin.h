@@ -30,7 +30,7 @@ static __always_inline void hairpin_source(struct __sk_buff *skb, struct packet 
 static __always_inline enum verdict plan_hairpin(struct __sk_buff *skb, struct packet *p, const struct network *net,
 						 struct workbench *w, const struct endpoint *target, __be16 port)
 {
-	w->plan.endpoint = w->plan.reply_target = p->endpoint;
+	w->plan.endpoint = w->plan.targets[DIR_REPLY] = p->endpoint;
 	w->plan.flags |= CONN_SNAT | CONN_DNAT | CONN_HAIRPIN;
 	if (!endpoint_address(target, p->ipv6, &w->plan.xlat.daddr))
 		return VERDICT_PASS; /* this family is the host's to answer */
@@ -50,7 +50,7 @@ static __always_inline enum verdict to_mapping(struct __sk_buff *skb, struct pac
 		return drop(p, DROP_SOURCE);
 	if (!target || !w)
 		return drop(p, DROP_NO_ENDPOINT);
-	w->plan.target = m->endpoint;
+	w->plan.targets[DIR_ORIGINAL] = m->endpoint;
 	return plan_hairpin(skb, p, net, w, target, mapping_target_port(m, p->tuple.dport));
 }
 
@@ -70,7 +70,7 @@ static __always_inline enum verdict to_binding(struct __sk_buff *skb, struct pac
 		return drop(p, DROP_NO_ENDPOINT);
 	if (!(target_net->flags & NETWORK_FULL_CONE))
 		w->plan.flags = CONN_FILTERED;
-	w->plan.target = b->endpoint;
+	w->plan.targets[DIR_ORIGINAL] = b->endpoint;
 	v = plan_hairpin(skb, p, net, w, target, bpf_htons(b->port));
 	/* While it waits it must not keep the target's NAT port bound: anybody could send it for ever. */
 	if (v == VERDICT_OPEN && !(w->plan.flags & CONN_FILTERED) && binding_share(b, p->tuple.proto))

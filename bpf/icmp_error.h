@@ -154,27 +154,26 @@ static __always_inline int icmp_checksum_write(struct __sk_buff *skb, const stru
 	return bpf_skb_store_bytes(skb, where, &check, sizeof(check), 0);
 }
 
-/* Quote and outer header in the terms of whoever sent the quoted packet, which is what answers are translated into. */
+/* Quote and outer header in the terms of whoever sent the quoted packet: `sent` is its tuple as it was then. */
 static __noinline enum verdict icmp_error_rewrite(struct __sk_buff *skb, struct packet *p, const struct icmp_quote *q,
-						  const struct conn *c)
+						  const struct tuple *sent)
 {
-	struct tuple to, outer;
+	struct tuple answer = *sent;
 
-	tuple_reverse(&c->xlat, &to);
 	/* From the quoted packet's destination itself, under the name that its sender knows; or from a router on the
 	 * way, whose address is nobody's but its own. */
-	tuple_reverse(&to, &outer);
 	if (!addr_equal(&p->tuple.saddr, &q->packet.tuple.daddr))
-		outer.saddr = p->tuple.saddr;
-	if (icmp_quote_rewrite(skb, q, &to) || icmp_checksum_write(skb, p, &outer))
+		answer.daddr = p->tuple.saddr;
+	if (icmp_quote_rewrite(skb, q, sent) || icmp_checksum_write(skb, p, &answer))
 		return drop(p, DROP_REWRITE);
-	return p->ipv6 ? rewrite_header6(skb, p, &outer, true) : rewrite_header4(skb, p, &outer);
+	return p->ipv6 ? rewrite_header6(skb, p, &answer, true)
+		       : rewrite_header4(skb, p, &answer, csum_change_addresses4(&p->tuple, &answer));
 }
 
 /* Does an error from this side speak of a connection whose packets come from this side? */
-static __always_inline bool icmp_error_belongs(const struct packet *p, const struct conn *c)
+static __always_inline bool icmp_error_belongs(const struct packet *p, const struct conn *c, enum conn_dir dir)
 {
-	return is_from_outside(c) == !p->endpoint;
+	return is_from_outside(c, dir) == !p->endpoint;
 }
 
 /*
@@ -188,6 +187,7 @@ __noinline int icmp_error(struct __sk_buff *skb, struct packet *p)
 	struct tuple key;
 	struct conn *c;
 	enum verdict v;
+	__u64 ref;
 
 	if (!p)
 		return VERDICT_PASS;
@@ -200,34 +200,35 @@ __noinline int icmp_error(struct __sk_buff *skb, struct packet *p)
 	if (p->endpoint && !addr_equal(&p->tuple.saddr, &q.packet.tuple.daddr))
 		return drop(p, DROP_ICMP_ERROR);
 	tuple_reverse(&q.packet.tuple, &key);
-	c = conn_lookup(&key);
-	if (!c || !icmp_error_belongs(p, c))
+	ref = conn_lookup(&key);
+	c = conn_get(ref);
+	if (!c || !icmp_error_belongs(p, c, ref_dir(ref)))
 		return VERDICT_PASS;
 	if (icmp_sum(skb, p, &p->tuple) != 0xffff)
 		return drop(p, DROP_CHECKSUM);
 	if (p->ttl <= 1)
 		return drop(p, DROP_TTL);
-	v = icmp_error_rewrite(skb, p, &q, c);
+	v = icmp_error_rewrite(skb, p, &q, &c->tuples[!ref_dir(ref)]);
 	p->tuple = key;
-	return conn_is_still(c, &key) ? v : drop(p, DROP_ICMP_ERROR);
+	return conn_is_still(c, ref) ? v : drop(p, DROP_ICMP_ERROR);
 }
 
 /* What icmp_error() has translated. The connection's own packets may not have needed a route yet. */
 static __noinline enum verdict related_forward(struct __sk_buff *skb, struct packet *p, __u32 network)
 {
-	struct conn *c = conn_lookup(&p->tuple);
+	__u64 ref = conn_lookup(&p->tuple);
+	enum conn_dir dir = ref_dir(ref);
+	struct conn *c = conn_get(ref);
 	enum verdict v;
 
-	if (c && !c->target && !c->oif) {
-		if (conn_route(skb, p, network) != VERDICT_CONTINUE)
-			return drop(p, DROP_ICMP_ERROR);
-	}
 	if (!c)
 		return drop(p, DROP_ICMP_ERROR);
-	if (!c->target && !packet_fits(skb, p, c->mtu))
+	if (!c->targets[dir] && !c->oif && conn_route(skb, p, network, ref) != VERDICT_CONTINUE)
+		return drop(p, DROP_ICMP_ERROR);
+	if (!c->targets[dir] && !packet_fits(skb, p, c->mtu))
 		return drop(p, DROP_TOO_BIG);
-	v = forward(skb, p, c);
-	return conn_is_still(c, &p->tuple) ? v : drop(p, DROP_ICMP_ERROR);
+	v = forward(skb, p, c, dir);
+	return conn_is_still(c, ref) ? v : drop(p, DROP_ICMP_ERROR);
 }
 
 #endif

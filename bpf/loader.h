@@ -40,33 +40,36 @@ int make_sweep(__attribute__((unused)) struct __sk_buff *skb)
 	return -bpf_timer_set_callback(&s->timer, sweep_run);
 }
 
-/*
- * Ends the connection whose original has the tuple that follows an empty Ethernet header: with its reply, its shares in
- * NAT ports and its place in the count, as its timer would. 0, or ENOENT.
- */
+/* The connection whose original has the tuple that follows an empty Ethernet header; 0 if there is none. */
+static __always_inline __u64 conn_of_frame(struct __sk_buff *skb)
+{
+	struct tuple key;
+	__u64 ref;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &key, sizeof(key)))
+		return 0;
+	ref = conn_lookup(&key);
+	return ref_dir(ref) == DIR_ORIGINAL ? ref : 0;
+}
+
+/* Ends a connection: with its shares in NAT ports and its place in the count, as its timer would. 0, or ENOENT. */
 SEC("tc")
 int end_connection(struct __sk_buff *skb)
 {
-	struct tuple key;
+	__u64 ref = conn_of_frame(skb);
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &key, sizeof(key)))
-		return EINVAL;
-	return -conn_end(&key);
+	return ref ? -conn_end(ref) : ENOENT;
 }
 
-/* The times have changed: the connection with that tuple is looked at again, how long there is to go. 0, or ENOENT. */
+/* The times have changed: a connection is looked at again, how long there is to go. 0, or ENOENT. */
 SEC("tc")
 int review_connection(struct __sk_buff *skb)
 {
-	struct tuple key;
-	struct conn *c;
+	__u64 ref = conn_of_frame(skb);
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &key, sizeof(key)))
-		return EINVAL;
-	c = conn_lookup(&key);
-	if (!c || !(c->flags & CONN_ORIGINAL))
+	if (!ref)
 		return ENOENT;
-	deadline_set(c->deadline, 0);
+	deadline_change(ref_place(ref), 0);
 	return 0;
 }
 

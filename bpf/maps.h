@@ -3,6 +3,9 @@
 #ifndef NSBPF_BPF_MAPS_H
 #define NSBPF_BPF_MAPS_H
 
+#define CONNECTIONS_PER_BUCKET 2 /* four words of seven: both buckets of a tuple are hardly ever full */
+#define OPENINGS_PER_CONNECTION 2
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -63,28 +66,62 @@ struct {
 	__type(value, __u8);
 } host_addresses SEC(".maps");
 
-/* Two entries a connection, one a direction. Preallocated: a full table says so at once, and never evicts. */
+/*
+ * Connections, by place - 1. The kernel's hash map would take 64 bytes of its own for each direction, and have both
+ * directions' NAT in each; these arrays take some 240 bytes a connection in all. MMAPABLE ones begin at a page, so that
+ * what is as long as a cache line is in one. The loader says how long they are: see max_connections.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2 * NSBPF_MAX_CONNECTIONS);
-	__type(key, struct tuple);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, NSBPF_CONNECTIONS);
+	__type(key, __u32);
 	__type(value, struct conn);
 } connections SEC(".maps");
 
-/* Of originals: when to look at them again, and whose places those are. See deadline.h. */
+/* By place - 1, and the replies' behind all the originals'. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, NSBPF_MAX_DEADLINES / 8);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, CONN_DIRS *NSBPF_CONNECTIONS);
 	__type(key, __u32);
-	__type(value, struct deadlines);
-} deadlines SEC(".maps");
+	__type(value, struct traffic);
+} traffic SEC(".maps");
+
+/* See index.h. */
+struct index_bucket {
+	struct bpf_spin_lock lock;
+	__u32 pad;
+	__u64 words[NSBPF_BUCKET_WORDS];
+};
+
+_Static_assert(sizeof(struct index_bucket) == 64, "one cache line");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, NSBPF_MAX_DEADLINES);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, NSBPF_CONNECTIONS / CONNECTIONS_PER_BUCKET);
 	__type(key, __u32);
-	__type(value, struct tuple);
-} timed SEC(".maps");
+	__type(value, struct index_bucket);
+} conn_index SEC(".maps");
+
+/* By place - 1. See deadline.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, NSBPF_CONNECTIONS / NSBPF_BLOCK_WORDS);
+	__type(key, __u32);
+	__type(value, struct block);
+} deadlines SEC(".maps");
+
+/* A ring of the places that are free, 0 where there is none. The loader puts all of them in. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, NSBPF_CONNECTIONS / NSBPF_BLOCK_WORDS);
+	__type(key, __u32);
+	__type(value, struct block);
+} places SEC(".maps");
 
 struct sweep {
 	struct bpf_timer timer;
@@ -99,14 +136,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct sweep);
 } sweeps SEC(".maps");
-
-/* Where a CPU puts a connection's entry together: 512 bytes of stack are not enough for that. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct conn);
-} scratch SEC(".maps");
 
 /* By endpoint: what it holds of what there is only so much of. Slot 0: all endpoints together. */
 struct {
@@ -125,12 +154,12 @@ struct {
 	__type(value, struct pressure);
 } pressure SEC(".maps");
 
-/* Connections that were opened, or closed, in that order, by conn.deadline: where to look for one that may give way. */
+/* Connections that were opened, or closed, in that order, by place: where to look for one that may give way. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, NSBPF_MAX_OPENINGS);
+	__uint(max_entries, OPENINGS_PER_CONNECTION *NSBPF_CONNECTIONS / NSBPF_BLOCK_WORDS);
 	__type(key, __u32);
-	__type(value, __u32);
+	__type(value, struct block);
 } openings SEC(".maps");
 
 /* The addresses that NAT ports belong to; one value, because one lock guards all of it. */
@@ -159,7 +188,7 @@ struct {
 /* Endpoint's port → NAT port (host order), where the two differ. Each has at least one connection. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, NSBPF_MAX_CONNECTIONS);
+	__uint(max_entries, NSBPF_CONNECTIONS);
 	__type(key, struct binding_key);
 	__type(value, __u32);
 } bindings SEC(".maps");

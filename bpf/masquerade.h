@@ -72,8 +72,8 @@ static __always_inline bool host_source(const struct route *route, bool ipv6, st
 }
 
 /* The address that packets leaving by this route get: the network's own, or the host's. False: none. */
-static __always_inline bool masquerade_address(const struct network *net, bool ipv6, const struct route *route,
-					       struct nsbpf_addr *addr)
+static __noinline bool masquerade_address(const struct network *net, bool ipv6, const struct route *route,
+					  struct nsbpf_addr *addr)
 {
 	if (addr_is_any(fixed_address(net, ipv6)))
 		return host_source(route, ipv6, addr);

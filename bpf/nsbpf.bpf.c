@@ -30,6 +30,7 @@ const volatile __u64 host_netns_cookie = 0;
 #include "fragment.h"
 #include "endpoint.h"
 #include "arp.h"
+#include "index.h"
 #include "nat_port.h"
 #include "deadline.h"
 #include "conntrack.h"

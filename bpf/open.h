@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Making a connection: admitted, given a source port, its reply inserted, then its original. */
+/* Making a connection: admitted, given a place and a source port, its reply made known, then its original. */
 #ifndef NSBPF_BPF_OPEN_H
 #define NSBPF_BPF_OPEN_H
 
-/*
- * Is the reply that is in the way our own? Another CPU may be opening this very connection; or the client has one to
- * the same endpoint by another address of the host, from the same port.
- */
-static __always_inline bool is_our_reply(const struct packet *p, struct workbench *w)
-{
-	struct conn *reply;
+/* How often to look for what another CPU is about to make known; a look is some ten nanoseconds. */
+#define OPEN_PATIENCE 4096
 
+/* 0, or -EEXIST, with which the connection needs another port; -E2BIG: there is no room. -EBUSY: another CPU is opening
+ * this very connection. */
+static __always_inline int plan_claim(struct packet *p, struct workbench *w)
+{
+	int err = conn_claim(&w->plan);
+	struct conn *c;
+	__u64 ref;
+
+	if (err != -EEXIST)
+		return err;
 	tuple_reverse(&w->plan.xlat, &w->key);
-	reply = conn_lookup(&w->key);
-	return reply && tuple_is_reverse(&reply->xlat, &p->tuple);
-}
-
-/* 0, or -EEXIST, with which the connection needs another port; the table being full is -E2BIG. */
-static __always_inline int plan_insert_reply(struct packet *p, struct workbench *w)
-{
-	int err = conn_insert_reply(&p->tuple, &w->plan);
-
-	return err == -EEXIST && is_our_reply(p, w) ? 0 : err;
+	ref = conn_lookup(&w->key);
+	c = conn_get(ref);
+	/* Else the client has one to the same endpoint by another address of the host, from the same port. */
+	return ref && c && ref_dir(ref) == DIR_REPLY && tuple_equal(&c->tuples[DIR_ORIGINAL], &p->tuple) ? -EBUSY
+													 : -EEXIST;
 }
 
 /* Gives the plan the NAT port of the packet's own source port, and claims the translated tuple. */
@@ -44,7 +44,7 @@ static __always_inline int plan_bind(struct __sk_buff *skb, struct packet *p, st
 	/* The host may have a socket for the answer from this destination, or have got one since the binding was made.
 	 */
 	if (w->search.fresh || !has_host_socket(skb, &w->key))
-		err = plan_insert_reply(p, w);
+		err = plan_claim(p, w);
 	if (err) {
 		port_release(w->plan.source_ports, w->plan.xlat.proto, port);
 		w->plan.source_ports = 0;
@@ -52,7 +52,7 @@ static __always_inline int plan_bind(struct __sk_buff *skb, struct packet *p, st
 	return err;
 }
 
-/* The plan's source port and its reply entry. */
+/* The plan's source port, and its reply. VERDICT_OPEN: another CPU is opening this connection. */
 static __always_inline enum verdict plan_source(struct __sk_buff *skb, struct packet *p, struct workbench *w)
 {
 	struct pressure *pr = pressure_get();
@@ -64,7 +64,9 @@ static __always_inline enum verdict plan_source(struct __sk_buff *skb, struct pa
 	if (w->plan.source == SOURCE_BINDING)
 		err = plan_bind(skb, p, w, own);
 	else if (w->plan.source == SOURCE_KEPT)
-		err = plan_insert_reply(p, w);
+		err = plan_claim(p, w);
+	if (err == -EBUSY)
+		return VERDICT_OPEN;
 	if (err == -EEXIST) {
 		enum verdict v = port_overlap(skb, p, w);
 
@@ -75,59 +77,60 @@ static __always_inline enum verdict plan_source(struct __sk_buff *skb, struct pa
 	return err ? drop(p, DROP_TABLE_FULL) : VERDICT_CONTINUE;
 }
 
-/* Gives back the shares in NAT ports of a connection that did not come about. */
+/* Of a connection that did not come about: its shares in NAT ports, and its place. */
 static __always_inline void plan_release(const struct tuple *original, const struct conn_plan *plan)
 {
 	port_release(plan->source_ports, original->proto, bpf_ntohs(plan->xlat.sport));
 	port_release(plan->target_ports, original->proto, bpf_ntohs(original->dport));
+	if (plan->place)
+		place_give(plan->place);
 }
 
 /*
- * Completes the pair, its reply being in. Of two CPUs with the first packets of one flow only one gets its original in:
- * the other takes its reply back and uses what the first has made.
+ * Completes the connection, its reply being known. Of two CPUs with the first packets of one flow only one gets its
+ * original in: -EEXIST for the other, whose connection is not to be.
  */
-static __noinline enum verdict conn_insert_original(struct packet *p, struct workbench *w)
+static __always_inline int conn_complete(const struct workbench *w)
 {
 	const struct conn_plan *plan = &w->plan;
-	struct conn *original = conn_prepare(plan), *c;
-	struct tuple key = p->tuple; /* on the stack: see from_endpoint_new() */
-	int err = -E2BIG;
+	struct conn *c = conn_at(plan->place);
+	int err;
 
-	if (original) {
-		original->xlat = plan->xlat;
-		original->check = tuple_check(&key);
-		original->target = plan->target;
-		original->flags |= CONN_ORIGINAL;
-		original->deadline = deadline_take(&key, timeout(conn_state(key.proto, 0, 0)));
-		original->listed = true;
-		original->source_ports = plan->source_ports;
-		original->target_ports = plan->target_ports;
-		if (!plan->target) {
-			original->nexthop = w->found.nexthop;
-			original->oif = w->found.oif;
-			original->mtu = w->found.mtu;
-			original->routed = original->seen;
-		}
-		if (original->deadline)
-			err = bpf_map_update_elem(&connections, &key, original, BPF_NOEXIST);
-		if (err)
-			deadline_give_back(original->deadline);
+	if (!c)
+		return -E2BIG;
+	c->source_ports = plan->source_ports;
+	c->target_ports = plan->target_ports;
+	c->listed = true;
+	if (!plan->targets[DIR_ORIGINAL]) {
+		c->nexthop = w->found.nexthop;
+		c->oif = w->found.oif;
+		c->mtu = w->found.mtu;
+		c->routed = clock_now();
 	}
+	err = conn_publish(plan->place, DIR_ORIGINAL);
 	if (err) {
-		c = conn_lookup(&key);
-		/* The other CPU may have come by the same translation, and then the reply is its reply, too. */
-		if (!c || !tuple_equal(&c->xlat, &plan->xlat)) {
-			tuple_reverse(&plan->xlat, &w->key);
-			bpf_map_delete_elem(&connections, &w->key);
-		}
-		plan_release(&key, plan);
-		/* Or the other CPU's has ended already. */
-		return c ? VERDICT_CONTINUE : drop(p, err == -EEXIST ? DROP_UNTRACKED : DROP_TABLE_FULL);
+		conn_unpublish(plan->place, DIR_REPLY);
+		return err;
 	}
 	usage_add(plan->endpoint, 1, 0);
-	opening_push(original->deadline);
+	deadline_begin(plan->place, timeout(conn_state(plan->xlat.proto, 0, 0)));
+	opening_push(plan->place);
 	sweep_start();
-	return VERDICT_CONTINUE;
+	return 0;
+}
+
+static long open_wait_step(__attribute__((unused)) __u32 step, struct tuple *tuple)
+{
+	return !!conn_lookup(tuple);
+}
+
+/* Another CPU has been faster, and may not be quite done. */
+static __noinline enum verdict open_wait(struct packet *p)
+{
+	struct tuple key = p->tuple;
+
+	bpf_loop(OPEN_PATIENCE, open_wait_step, &key, 0);
+	return conn_lookup(&key) ? VERDICT_CONTINUE : drop(p, DROP_UNTRACKED);
 }
 
 /* Makes the connection that the workbench has a plan for. VERDICT_CONTINUE: there is one. */
@@ -135,22 +138,35 @@ __noinline int conn_open(struct __sk_buff *skb, struct packet *p)
 {
 	struct workbench *w = workbench_get();
 	enum verdict v;
+	int err;
 
 	if (!p || !w)
 		return VERDICT_DROP;
 	v = conn_admit(p, w->plan.endpoint);
-	if (v == VERDICT_CONTINUE)
+	if (v == VERDICT_CONTINUE) {
+		w->plan.place = place_take();
+		if (!w->plan.place)
+			v = drop(p, DROP_TABLE_FULL);
+	}
+	if (v == VERDICT_CONTINUE) {
+		conn_prepare(&p->tuple, &w->plan);
 		v = plan_source(skb, p, w);
+	}
 	if (v == VERDICT_CONTINUE) {
 		tuple_reverse(&w->plan.xlat, &w->key);
-		if (!tuple_equal(&w->key, &p->tuple))
-			return conn_insert_original(p, w);
-		/* From a socket to itself: one tuple can't be both directions. */
-		bpf_map_delete_elem(&connections, &w->key);
-		v = drop(p, DROP_FILTERED);
+		if (!tuple_equal(&w->key, &p->tuple)) {
+			err = conn_complete(w);
+			if (!err)
+				return VERDICT_CONTINUE;
+			v = err == -EEXIST ? VERDICT_OPEN : drop(p, DROP_TABLE_FULL);
+		} else {
+			/* From a socket to itself: one tuple can't be both directions. */
+			conn_unpublish(w->plan.place, DIR_REPLY);
+			v = drop(p, DROP_FILTERED);
+		}
 	}
 	plan_release(&p->tuple, &w->plan);
-	return v;
+	return v == VERDICT_OPEN ? open_wait(p) : v;
 }
 
 #endif

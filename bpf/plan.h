@@ -79,10 +79,11 @@ static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct p
 }
 
 /*
- * Of several routers by router advertisements the helper names the first, even if that is dead; the kernel's sockets
- * take one that answers, and so does bpf_redirect_neigh() where it is not told the next hop. But it looks that up for
- * the translated packet, and without ports: it may only choose for w->found where the FIB, asked like that, names the
- * same router, or it might go by another policy.
+ * Of several routers by router advertisements the
+ * helper names the first, even if that is dead; the kernel's sockets take one that answers, and so does
+ * bpf_redirect_neigh() where it is not told the next hop. But it looks that up for the translated packet, and without
+ * ports: it may only choose for w->found where the FIB, asked like that, names the same router, or it might go by
+ * another policy.
  */
 static __noinline int nexthop_release(struct __sk_buff *skb, struct packet *p, struct workbench *w,
 				      const struct tuple *translated)

@@ -221,15 +221,12 @@ static __noinline int binding_get(struct __sk_buff *skb, struct workbench *w, __
 	return found.port < 0 ? found.port : binding_make(w, found.port);
 }
 
-/* Is the connection that has this port of ours over, so that it can give way to the endpoint? */
-static __always_inline bool reply_gives_way(const struct tuple *answer, const struct conn *reply, __u32 endpoint,
-					    struct tuple *original)
+/* Is the connection over whose answers come to this port of ours, so that it can give way to the endpoint? */
+static __always_inline bool reply_gives_way(__u64 ref, __u32 endpoint)
 {
-	struct conn *c;
+	struct conn *c = conn_get(ref);
 
-	tuple_reverse(&reply->xlat, original);
-	c = conn_lookup(original);
-	return c && c->flags & CONN_ORIGINAL && !conn_is_assured(answer->proto, c, reply) &&
+	return c && ref_dir(ref) == DIR_REPLY && !conn_is_assured(c, ref_place(ref)) &&
 	       gives_way_to(c->endpoint, endpoint);
 }
 
@@ -240,17 +237,16 @@ static __always_inline bool reply_gives_way(const struct tuple *answer, const st
 static long overlap_search_step(__u32 step, struct port_step *found)
 {
 	struct workbench *w = workbench_get();
-	struct tuple original;
-	struct conn *c;
 	__u16 port;
+	__u64 ref;
 
 	if (!w)
 		return 1;
 	port = port_of_step(&w->search, step);
 	tuple_reverse(&w->plan.xlat, &w->key);
 	w->key.dport = bpf_htons(port);
-	c = conn_lookup(&w->key);
-	if (c && (step < OVERLAP_PREFER_FREE || !reply_gives_way(&w->key, c, w->plan.endpoint, &original)))
+	ref = conn_lookup(&w->key);
+	if (ref && (step < OVERLAP_PREFER_FREE || !reply_gives_way(ref, w->plan.endpoint)))
 		return 0;
 	if (port_is_the_hosts(found->skb, port))
 		return 0;
@@ -275,16 +271,15 @@ static __always_inline bool may_search(const __u32 *vain)
 }
 
 /*
- * Gives plan->xlat a source port that no connection to this destination has, whoever else uses it, and inserts the
- * reply under it. What is left when all ports are bound; and for addresses that have no port table.
+ * Gives plan->xlat a source port that no connection to this destination has, whoever else uses it, and claims it. What
+ * is left when all ports are bound; and for addresses that have no port table.
  */
 static __noinline enum verdict port_overlap(struct __sk_buff *skb, struct packet *p, struct workbench *w)
 {
 	struct port_step found = { .skb = skb, .port = -ENOENT };
 	struct pressure *pr = pressure_get();
 	__u32 *vain = vain_search(w);
-	struct tuple original;
-	struct conn *c;
+	__u64 ref;
 
 	if (!pr || !vain || !may_search(vain))
 		return drop(p, DROP_NO_PORT);
@@ -295,10 +290,10 @@ static __noinline enum verdict port_overlap(struct __sk_buff *skb, struct packet
 	}
 	w->plan.xlat.sport = bpf_htons(found.port);
 	tuple_reverse(&w->plan.xlat, &w->key);
-	c = conn_lookup(&w->key);
-	if (c && reply_gives_way(&w->key, c, w->plan.endpoint, &original) && !conn_end(&original))
+	ref = conn_lookup(&w->key);
+	if (ref && reply_gives_way(ref, w->plan.endpoint) && !conn_end(ref))
 		__sync_fetch_and_add(&pr->gave_way, 1);
-	return conn_insert_reply(&p->tuple, &w->plan) ? drop(p, DROP_NO_PORT) : VERDICT_CONTINUE;
+	return conn_claim(&w->plan) ? drop(p, DROP_NO_PORT) : VERDICT_CONTINUE;
 }
 
 #endif

@@ -21,13 +21,18 @@ struct give_way {
 };
 
 /* Has it been answered, and is it not closed? */
-static __always_inline bool conn_is_assured(__u8 proto, const struct conn *c, const struct conn *reply)
+static __always_inline bool conn_is_assured(const struct conn *c, __u32 place)
 {
-	enum conn_state state = conn_state(proto, c->tcp, reply->tcp);
+	struct traffic *original = traffic_at(place, DIR_ORIGINAL), *reply = traffic_at(place, DIR_REPLY);
+	__u8 proto = c->tuples[DIR_ORIGINAL].proto;
+	enum conn_state state;
 
-	if (proto == IPPROTO_TCP)
-		return state == CONN_TCP_ESTABLISHED || state == CONN_TCP_FIN;
-	return reply->packets;
+	if (!original || !reply)
+		return true;
+	if (proto != IPPROTO_TCP)
+		return reply->packets;
+	state = conn_state(proto, original->tcp, reply->tcp);
+	return state == CONN_TCP_ESTABLISHED || state == CONN_TCP_FIN;
 }
 
 static __always_inline __u32 connections_of(__u32 endpoint)
@@ -54,51 +59,42 @@ static __always_inline bool must_give_way(const struct give_way *g, __u32 endpoi
  */
 static __always_inline __u32 give_way_next(struct pressure *pr)
 {
-	__u32 at = *(volatile __u32 *)&pr->examined, opened = *(volatile __u32 *)&pr->opened, *opening, *deadline,
-	      place;
+	__u32 at = *(volatile __u32 *)&pr->examined, opened = *(volatile __u32 *)&pr->opened, *opening;
+	__u32 ring = OPENINGS_PER_CONNECTION * max_connections;
 
-	if (at == opened) {
-		place = 1 + __sync_fetch_and_add(&pr->scanned, 1) % NSBPF_MAX_DEADLINES;
-		deadline = deadline_get(place);
-		return deadline && *deadline ? place : 0;
-	}
-	if (opened - at > NSBPF_MAX_OPENINGS) { /* it has gone round: those are overwritten */
-		__sync_val_compare_and_swap(&pr->examined, at, opened - NSBPF_MAX_OPENINGS);
+	if (at == opened)
+		return 1 + (__sync_fetch_and_add(&pr->scanned, 1) & (max_connections - 1));
+	if (opened - at > ring) { /* it has gone round: those are overwritten */
+		__sync_val_compare_and_swap(&pr->examined, at, opened - ring);
 		return 0;
 	}
 	if (__sync_val_compare_and_swap(&pr->examined, at, at + 1) != at)
 		return 0;
-	at %= NSBPF_MAX_OPENINGS;
-	opening = bpf_map_lookup_elem(&openings, &at);
+	opening = word_get(&openings, at & (ring - 1));
 	return opening ? *opening : 0;
 }
 
 static long give_way_step(__attribute__((unused)) __u32 step, struct give_way *g)
 {
 	struct pressure *pr = pressure_get();
-	struct conn *c, *reply;
-	struct tuple *tuple, key;
-	__u32 place;
+	__u32 place, *deadline;
+	struct conn *c;
 
 	if (!pr)
 		return 1;
 	place = give_way_next(pr);
-	tuple = deadline_tuple(place);
-	if (!tuple)
-		return 0;
-	key = *tuple;
-	c = conn_lookup(&key);
-	if (!c || c->deadline != place)
+	deadline = deadline_get(place);
+	c = conn_at(place);
+	if (!c || !deadline || !*deadline)
 		return 0;
 	c->listed = false; /* before the look at its state: it may close just then, and comes again */
-	reply = conn_other_direction(c);
-	if (reply && conn_is_assured(key.proto, c, reply))
+	if (conn_is_assured(c, place))
 		return 0;
 	if (!must_give_way(g, c->endpoint)) {
-		conn_may_give_way(c);
+		conn_may_give_way(c, place);
 		return 0;
 	}
-	if (conn_end(&key))
+	if (conn_end(conn_ref(c, place, DIR_ORIGINAL)))
 		return 0;
 	__sync_fetch_and_add(&pr->gave_way, 1);
 	g->done = true;
@@ -111,7 +107,7 @@ __noinline int conn_admit(struct packet *p, __u32 endpoint)
 	struct give_way g = { .endpoint = endpoint };
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &endpoint);
 	__u32 used = connections_of(endpoint), all = connections_of(0);
-	__u32 free = all < NSBPF_MAX_CONNECTIONS ? NSBPF_MAX_CONNECTIONS - all : 0;
+	__u32 free = all < max_connections ? max_connections - all : 0;
 	__u32 limit;
 
 	if (!p)

@@ -24,10 +24,10 @@ struct route {
  * user space last knew has to do: the host's addresses, its endpoints, and the uplink of its default route, by which
  * bpf_redirect_neigh() can find the next hop itself.
  */
-static __noinline enum verdict route_fallback(struct packet *p, const struct tuple *tuple, const struct settings *s,
-					      struct route *route)
+static __noinline enum verdict route_fallback(struct packet *p, const struct tuple *tuple, struct route *route)
 {
-	__u32 default_uplink = p->ipv6 ? s->default_uplink6 : s->default_uplink;
+	struct settings *s = settings_get();
+	__u32 default_uplink = !s ? 0 : p->ipv6 ? s->default_uplink6 : s->default_uplink;
 	struct nsbpf_addr daddr = tuple->daddr;
 	__u32 *slot = bpf_map_lookup_elem(&addresses, &daddr);
 
@@ -138,7 +138,7 @@ static __noinline enum verdict route_ask(struct __sk_buff *skb, struct packet *p
 	case BPF_FIB_LKUP_RET_NO_SRC_ADDR:
 		return drop(p, DROP_NO_ADDRESS);
 	case BPF_FIB_LKUP_RET_FWD_DISABLED:
-		return route_fallback(p, tuple, s, route);
+		return route_fallback(p, tuple, route);
 	default:
 		return drop(p, DROP_NO_ROUTE);
 	}

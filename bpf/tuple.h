@@ -67,16 +67,23 @@ static __always_inline bool is_icmp(__u8 proto)
 	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
 }
 
-static __always_inline bool tuple_equal(const struct tuple *a, const struct tuple *b)
+/* The i-th eight bytes; the last have ports, protocol and padding. */
+static __always_inline __u64 tuple_word(const struct tuple *t, int i)
 {
-	return addr_equal(&a->saddr, &b->saddr) && addr_equal(&a->daddr, &b->daddr) && a->sport == b->sport &&
-	       a->dport == b->dport && a->proto == b->proto;
+	__u64 word;
+
+	__builtin_memcpy(&word, __builtin_assume_aligned((const char *)t + i * sizeof(word), sizeof(word)),
+			 sizeof(word));
+	return word;
 }
 
-static __always_inline bool tuple_is_reverse(const struct tuple *a, const struct tuple *b)
+static __always_inline bool tuple_equal(const struct tuple *a, const struct tuple *b)
 {
-	return addr_equal(&a->saddr, &b->daddr) && addr_equal(&a->daddr, &b->saddr) && a->sport == b->dport &&
-	       a->dport == b->sport && a->proto == b->proto;
+	__u64 difference = 0;
+
+	for (unsigned int i = 0; i < sizeof(*a) / sizeof(difference); i++)
+		difference |= tuple_word(a, i) ^ tuple_word(b, i);
+	return !difference;
 }
 
 static __always_inline void tuple_reverse(const struct tuple *from, struct tuple *to)
@@ -87,16 +94,6 @@ static __always_inline void tuple_reverse(const struct tuple *from, struct tuple
 	to->dport = from->sport;
 	to->proto = from->proto;
 	to->pad[0] = to->pad[1] = to->pad[2] = 0;
-}
-
-/* A word that two tuples hardly share: multiplications that do not wait for each other, by odd numbers. */
-static __always_inline __u32 tuple_check(const struct tuple *t)
-{
-	__u32 saddr = t->saddr.words[0] ^ t->saddr.words[1] ^ t->saddr.words[2] ^ t->saddr.words[3];
-	__u32 daddr = t->daddr.words[0] ^ t->daddr.words[1] ^ t->daddr.words[2] ^ t->daddr.words[3];
-	__u32 ports = (__u32)t->sport << 16 | t->dport;
-
-	return saddr * 0x9e3779b1 + daddr * 0x85ebca77 + ports * 0xc2b2ae3d + t->proto;
 }
 
 #endif

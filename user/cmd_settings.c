@@ -16,7 +16,8 @@ void print_settings_help(void)
 	for (size_t i = 0; i < all_settings_count; i++)
 		printf("  %-23s  %s (%s)\n", all_settings[i].name, all_settings[i].text,
 		       setting_format(&all_settings[i], all_settings[i].initial, initial));
-	printf("\n  A time is a number of seconds, or one with s, m, h or d behind it.\n");
+	printf("\n  A time is a number of seconds, or one with s, m, h or d behind it.\n"
+	       "  What there is room for is set before anything else: `set` begins a host then.\n");
 }
 
 /* Says so if a value is less than the RFC asks for: text, or NULL. */
@@ -34,11 +35,18 @@ static int change(struct host *host, const struct setting *setting, __u32 value,
 {
 	int ret;
 
+	if (setting->least && !host->running) {
+		host->connections = value;
+		return host_start(host, err) ? -1 : 1;
+	}
 	if (!host->running)
 		return fail(err, EXIT_MISSING,
 			    "nothing runs here, so there is nothing to set (`nsbpf add NAME` begins)");
 	if (setting_get(setting, host->settings) == value)
 		return 0;
+	if (setting->least)
+		return fail(err, EXIT_CONFLICT, "%s is %u for as long as nsbpf runs here (`nsbpf down` ends that)",
+			    setting->name, setting_get(setting, host->settings));
 	setting_put(setting, host->settings, value);
 	ret = connections_review(host);
 	if (ret)

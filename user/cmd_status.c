@@ -25,13 +25,15 @@ static json_t *build_connections(const struct host *host)
 {
 	struct pressure pressure = { 0 };
 	struct usage all = { 0 };
+	__u32 max = NSBPF_CONNECTIONS;
 
 	if (host->running) {
+		max = host->settings->connections;
 		pressure = *host->pressure;
 		all = host->usage[0];
 	}
-	return json_pack("{s:I,s:i,s:I,s:I,s:I}", "count", (json_int_t)all.connections, "max", NSBPF_MAX_CONNECTIONS,
-			 "nat_ports", (json_int_t)all.ports, "gave_way", (json_int_t)pressure.gave_way, "overlaps",
+	return json_pack("{s:I,s:i,s:I,s:I,s:I}", "count", (json_int_t)all.connections, "max", (int)max, "nat_ports",
+			 (json_int_t)all.ports, "gave_way", (json_int_t)pressure.gave_way, "overlaps",
 			 (json_int_t)pressure.overlaps);
 }
 

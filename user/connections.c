@@ -1,52 +1,86 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What commands do to connections. The datapath does it, by programs that are run here: bindings and counters go with a
- * connection's entries, and its timer is nobody else's. */
+/* What commands do to connections. The datapath does it, by programs that are run here: NAT ports and counters go with
+ * a connection. */
 #include "connections.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/if_ether.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#include "map_walk.h"
+#include "host_maps.h"
 
-struct walk {
-	int program;
-	connection_fn *which; /* NULL: all */
-	const void *arg;
+struct table {
+	const struct conn *connections;
+	const struct block *deadlines;
+	__u32 count;
 };
 
-static int run_program(const void *key, const void *value, void *arg)
+static void table_close(const struct table *table)
+{
+	if (table->connections)
+		munmap((void *)table->connections, table->count * sizeof(struct conn));
+	if (table->deadlines)
+		munmap((void *)table->deadlines, table->count / NSBPF_BLOCK_WORDS * sizeof(struct block));
+}
+
+static int table_open(const struct host *host, struct table *table)
+{
+	__u32 count = host->settings->connections;
+	int err;
+
+	*table = (struct table){
+		.connections = map_memory(host->maps[MAP_CONNECTIONS], count * sizeof(struct conn), false),
+		.deadlines = map_memory(host->maps[MAP_DEADLINES], count / NSBPF_BLOCK_WORDS * sizeof(struct block),
+					false),
+		.count = count,
+	};
+	if (table->connections && table->deadlines)
+		return 0;
+	err = errno;
+	table_close(table);
+	return -err;
+}
+
+/* It may have ended by itself: so be it. */
+static int run_program(int program, const struct conn *conn)
 {
 	unsigned char frame[ETH_HLEN + sizeof(struct tuple)] = { 0 };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame), .repeat = 1);
-	const struct conn *conn = value;
-	const struct walk *walk = arg;
 
-	if (!(conn->flags & CONN_ORIGINAL) || (walk->which && !walk->which(key, conn, walk->arg)))
-		return 0;
-	memcpy(frame + ETH_HLEN, key, sizeof(struct tuple));
-	if (bpf_prog_test_run_opts(walk->program, &opts))
+	memcpy(frame + ETH_HLEN, &conn->tuples[DIR_ORIGINAL], sizeof(struct tuple));
+	if (bpf_prog_test_run_opts(program, &opts))
 		return -errno;
-	/* It may have ended by itself. */
 	return opts.retval == ENOENT ? 0 : -(int)opts.retval;
 }
 
-static int walk_connections(const struct host *host, struct walk *walk)
+/* Runs a program on every connection that is meant; `which` NULL: all. */
+static int walk(const struct host *host, enum host_program program, connection_fn *which, const void *arg)
 {
-	return map_walk(host->maps[MAP_CONNECTIONS], sizeof(struct tuple), sizeof(struct conn), run_program, walk);
+	struct table table;
+	int ret = table_open(host, &table);
+
+	if (ret)
+		return ret;
+	for (__u32 i = 0; i < table.count && !ret; i++) {
+		const struct conn *conn = &table.connections[i];
+
+		if (__atomic_load_n(&table.deadlines[i / NSBPF_BLOCK_WORDS].words[i % NSBPF_BLOCK_WORDS],
+				    __ATOMIC_ACQUIRE) &&
+		    (!which || which(conn, arg)))
+			ret = run_program(host->programs[program], conn);
+	}
+	table_close(&table);
+	return ret;
 }
 
 int connections_end(const struct host *host, connection_fn *which, const void *arg)
 {
-	struct walk walk = { host->programs[PROGRAM_END_CONNECTION], which, arg };
-
-	return walk_connections(host, &walk);
+	return walk(host, PROGRAM_END_CONNECTION, which, arg);
 }
 
 int connections_review(const struct host *host)
 {
-	struct walk walk = { .program = host->programs[PROGRAM_REVIEW_CONNECTION] };
-
-	return walk_connections(host, &walk);
+	return walk(host, PROGRAM_REVIEW_CONNECTION, NULL, NULL);
 }

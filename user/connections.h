@@ -5,8 +5,9 @@
 
 #include "host.h"
 
-/* Is this original entry's connection meant? */
-typedef bool connection_fn(const struct tuple *tuple, const struct conn *conn, const void *arg);
+/* Is this connection meant? Another one may take its place meanwhile; then that one may end, or be looked at, instead
+ * if it is meant, too. */
+typedef bool connection_fn(const struct conn *conn, const void *arg);
 
 /* Both walk over the table, and may miss a connection that begins meanwhile. 0 or -errno. */
 

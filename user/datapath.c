@@ -8,10 +8,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "host_maps.h"
 #include "netns.h"
 #include "nsbpf.skel.h"
 #include "settings.h"
@@ -140,12 +143,13 @@ static int attach_socket_hooks(const struct nsbpf *skel, const char *dir, bool *
 	return 0;
 }
 
-static int write_settings(const struct nsbpf *skel, bool socket_hooks_attached, struct error *err)
+static int write_settings(const struct nsbpf *skel, __u32 connections, bool socket_hooks_attached, struct error *err)
 {
 	struct settings settings;
 	__u32 zero = 0;
 
 	settings_init(&settings);
+	settings.connections = connections;
 	settings.features = kernel_helper_features(skel);
 	if (datapath_has_tcx(bpf_program__fd(skel->progs.from_endpoint)))
 		settings.features |= FEATURE_TCX;
@@ -153,6 +157,40 @@ static int write_settings(const struct nsbpf *skel, bool socket_hooks_attached, 
 		settings.features |= FEATURE_HOST_SOCKETS;
 	if (bpf_map_update_elem(bpf_map__fd(skel->maps.settings), &zero, &settings, BPF_ANY))
 		return fail(err, EXIT_SYSTEM, "cannot write the settings: %s", strerror(errno));
+	return 0;
+}
+
+/* How many connections there is room for decides how long some maps are. 0 or -errno. */
+static int set_sizes(const struct nsbpf *skel, __u32 connections)
+{
+	struct bpf_map *const maps[] = { skel->maps.connections, skel->maps.traffic, skel->maps.conn_index,
+					 skel->maps.deadlines,   skel->maps.places,  skel->maps.openings,
+					 skel->maps.bindings };
+	int err = 0;
+
+	skel->rodata->max_connections = connections;
+	for (size_t i = 0; i < COUNT(maps) && !err; i++) {
+		/* In the object they are as long as NSBPF_CONNECTIONS needs them. */
+		__u64 entries = (__u64)bpf_map__max_entries(maps[i]) * connections / NSBPF_CONNECTIONS;
+
+		err = bpf_map__set_max_entries(maps[i], entries);
+	}
+	return err;
+}
+
+static int fill_places(const struct nsbpf *skel, __u32 connections, struct error *err)
+{
+	struct pressure pressure = { .given = connections };
+	size_t size = connections * sizeof(__u32);
+	__u32 zero = 0, *places = map_memory(bpf_map__fd(skel->maps.places), size, true);
+
+	if (!places)
+		return fail(err, EXIT_SYSTEM, "cannot map the places of connections: %s", strerror(errno));
+	for (__u32 i = 0; i < connections; i++)
+		places[i] = i + 1;
+	munmap(places, size);
+	if (bpf_map_update_elem(bpf_map__fd(skel->maps.pressure), &zero, &pressure, BPF_ANY))
+		return fail(err, EXIT_SYSTEM, "cannot write the number of places: %s", strerror(errno));
 	return 0;
 }
 
@@ -169,7 +207,7 @@ static int make_dirs(const char *dir, struct error *err)
 	return 0;
 }
 
-int datapath_load(const char *dir, unsigned long long netns_cookie, struct error *err)
+int datapath_load(const char *dir, unsigned long long netns_cookie, __u32 connections, struct error *err)
 {
 	bool socket_hooks_attached;
 	struct nsbpf *skel;
@@ -179,7 +217,11 @@ int datapath_load(const char *dir, unsigned long long netns_cookie, struct error
 	if (!skel)
 		return fail(err, EXIT_SYSTEM, "cannot open the BPF object: %s", strerror(errno));
 	skel->rodata->host_netns_cookie = netns_cookie;
-	ret = nsbpf__load(skel);
+	ret = getrandom((void *)skel->rodata->hash_key, sizeof(skel->rodata->hash_key), 0) < 0 ? -errno : 0;
+	if (!ret)
+		ret = set_sizes(skel, connections);
+	if (!ret)
+		ret = nsbpf__load(skel);
 	if (ret)
 		fail(err, EXIT_SYSTEM,
 		     "the kernel does not take the BPF programs: %s (Linux 6.1 or newer is needed; "
@@ -187,8 +229,9 @@ int datapath_load(const char *dir, unsigned long long netns_cookie, struct error
 		     strerror(-ret));
 	else
 		ret = make_dirs(dir, err) || attach_socket_hooks(skel, dir, &socket_hooks_attached, err) ||
-		      write_settings(skel, socket_hooks_attached, err) || make_sweep(skel, err) ||
-		      pin_maps(skel, dir, err) || pin_programs(skel, dir, err);
+		      write_settings(skel, connections, socket_hooks_attached, err) ||
+		      fill_places(skel, connections, err) || make_sweep(skel, err) || pin_maps(skel, dir, err) ||
+		      pin_programs(skel, dir, err);
 	nsbpf__destroy(skel);
 	return ret ? -1 : 0;
 }

@@ -9,7 +9,7 @@
 void datapath_init(void);
 
 /* Loads everything and pins it in dir, which exists and is empty: maps/, programs/ and links/ (of the socket hooks). */
-int datapath_load(const char *dir, unsigned long long netns_cookie, struct error *err);
+int datapath_load(const char *dir, unsigned long long netns_cookie, __u32 connections, struct error *err);
 
 /* Where a program is attached. */
 enum hook {

@@ -11,12 +11,11 @@
 #include "netns.h"
 
 /* A connection knows at most two endpoints: whose it is, and where its original packets go (hairpin). */
-static bool is_of_endpoint(const struct tuple *tuple, const struct conn *conn, const void *arg)
+static bool is_of_endpoint(const struct conn *conn, const void *arg)
 {
 	const __u32 *slot = arg;
 
-	(void)tuple;
-	return conn->endpoint == *slot || conn->target == *slot;
+	return conn->endpoint == *slot || conn->targets[DIR_ORIGINAL] == *slot;
 }
 
 static int delete_veth(struct host *host, const struct endpoint *endpoint)

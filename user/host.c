@@ -151,7 +151,7 @@ static int load(struct host *host, struct error *err)
 	snprintf(new, sizeof(new), "%s-new", host->dir);
 	if (pins_remove(new) || mkdir(new, 0700))
 		return fail(err, EXIT_SYSTEM, "cannot make %s: %s", new, strerror(errno));
-	if (datapath_load(new, host->cookie, err)) {
+	if (datapath_load(new, host->cookie, host->connections ? host->connections : NSBPF_CONNECTIONS, err)) {
 		pins_remove(new);
 		return -1;
 	}

@@ -20,6 +20,7 @@ enum host_map {
 	MAP_MAPPINGS,
 	MAP_HOST_ADDRESSES,
 	MAP_CONNECTIONS,
+	MAP_DEADLINES,
 	MAP_DROPS,
 	MAP_ENDPOINT_STATS,
 	MAP_HOST_SOCKETS,
@@ -54,6 +55,7 @@ struct host {
 	struct settings *settings; /* to be written with the lock only, word by word: packets read it meanwhile */
 	int lock;                  /* held from host_change() to host_close(), else -1 */
 	struct nl *nl;             /* rtnetlink in this namespace */
+	__u32 connections;         /* that host_start() is to make room for; 0: as many as usual */
 };
 
 /* For looking only: takes no lock; a host where nothing runs is fine. */

@@ -17,6 +17,7 @@ static const char *const map_names[HOST_MAPS] = {
 	[MAP_MAPPINGS] = "mappings",
 	[MAP_HOST_ADDRESSES] = "host_addresses",
 	[MAP_CONNECTIONS] = "connections",
+	[MAP_DEADLINES] = "deadlines",
 	[MAP_DROPS] = "drops",
 	[MAP_ENDPOINT_STATS] = "endpoint_stats",
 	[MAP_HOST_SOCKETS] = "host_sockets",

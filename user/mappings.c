@@ -43,23 +43,26 @@ static bool overlap(const struct mapping *a, const struct mapping *b)
 }
 
 /* Did this connection come in by the mapping? Another one with its tuple may have taken its place since. */
-static bool came_through(const struct tuple *tuple, const struct conn *conn, const void *arg)
+static bool came_through(const struct conn *conn, const void *arg)
 {
+	const struct tuple *tuple = &conn->tuples[DIR_ORIGINAL];
 	const struct mapping *m = arg;
 	__u16 port = ntohs(tuple->dport);
 
 	return conn->flags & CONN_DNAT && tuple->proto == m->proto && port >= m->first && port <= m->last &&
-	       (addr_is_any(&m->addr) || addr_equal(&m->addr, &tuple->daddr)) && conn->target == m->endpoint;
+	       (addr_is_any(&m->addr) || addr_equal(&m->addr, &tuple->daddr)) &&
+	       conn->targets[DIR_ORIGINAL] == m->endpoint;
 }
 
 /* A more exact mapping takes over from one for any address: what came through that is not its own. */
-static bool belongs_elsewhere(const struct tuple *tuple, const struct conn *conn, const void *arg)
+static bool belongs_elsewhere(const struct conn *conn, const void *arg)
 {
+	const struct tuple *tuple = &conn->tuples[DIR_ORIGINAL];
 	const struct mapping *m = arg;
 	__u16 port = ntohs(tuple->dport);
 
 	return conn->flags & CONN_DNAT && tuple->proto == m->proto && port >= m->first && port <= m->last &&
-	       addr_equal(&m->addr, &tuple->daddr) && conn->target != m->endpoint;
+	       addr_equal(&m->addr, &tuple->daddr) && conn->targets[DIR_ORIGINAL] != m->endpoint;
 }
 
 static int end_connections(struct host *host, connection_fn *which, const struct mapping *m, struct error *err)

@@ -248,12 +248,11 @@ struct network_members {
 };
 
 /* Did it begin outside, by a NAT port of the network? */
-static bool came_by_nat_port(const struct tuple *tuple, const struct conn *conn, const void *arg)
+static bool came_by_nat_port(const struct conn *conn, const void *arg)
 {
 	const struct network_members *members = arg;
 
-	(void)tuple;
-	return conn->target_ports && members->host->endpoints[conn->target].network == members->network;
+	return conn->target_ports && members->host->endpoints[conn->targets[DIR_ORIGINAL]].network == members->network;
 }
 
 int network_set(struct host *host, const struct network_spec *spec, struct error *err)

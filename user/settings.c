@@ -91,6 +91,12 @@ const struct setting all_settings[] = {
 	  .off_bit = SETTING_NO_INBOUND_REFRESH,
 	  .initial = true,
 	  .max = true },
+	{ .name = "connections",
+	  .text = "connections there is room for, a power of two",
+	  .offset = offsetof(struct settings, connections),
+	  .least = NSBPF_MIN_CONNECTIONS,
+	  .initial = NSBPF_CONNECTIONS,
+	  .max = NSBPF_MAX_CONNECTIONS },
 };
 
 const size_t all_settings_count = sizeof(all_settings) / sizeof(all_settings[0]);
@@ -128,7 +134,7 @@ void setting_put(const struct setting *setting, struct settings *settings, __u32
 
 int setting_parse(const struct setting *setting, const char *text, __u32 *value)
 {
-	unsigned long seconds;
+	unsigned long number;
 
 	if (!strcmp(text, "default")) {
 		*value = setting->initial;
@@ -140,9 +146,13 @@ int setting_parse(const struct setting *setting, const char *text, __u32 *value)
 		*value = !strcmp(text, "on");
 		return 0;
 	}
-	if (duration_parse(text, 1, setting->max, &seconds))
+	if (setting->least ? number_parse(text, setting->least, setting->max, &number)
+			   : duration_parse(text, 1, setting->max, &number))
 		return -EINVAL;
-	*value = seconds;
+	*value = number;
+	if (setting->least)
+		for (*value = setting->least; *value < number;)
+			*value *= 2;
 	return 0;
 }
 
@@ -150,6 +160,8 @@ const char *setting_format(const struct setting *setting, __u32 value, char text
 {
 	if (setting->off_bit)
 		snprintf(text, SETTING_TEXT, "%s", value ? "on" : "off");
+	else if (setting->least)
+		snprintf(text, SETTING_TEXT, "%u", value);
 	else
 		snprintf(text, SETTING_TEXT, "%us", value);
 	return text;
@@ -159,6 +171,8 @@ const char *setting_range(const struct setting *setting, char text[SETTING_TEXT]
 {
 	if (setting->off_bit)
 		snprintf(text, SETTING_TEXT, "on, off or default");
+	else if (setting->least)
+		snprintf(text, SETTING_TEXT, "a number from %u to %u (or default)", setting->least, setting->max);
 	else if (setting->max % DAY)
 		snprintf(text, SETTING_TEXT, "a time from 1s to %uh (or default)", setting->max / HOUR);
 	else

@@ -10,7 +10,7 @@
 #endif
 
 /* Bumped whenever a map's layout or meaning changes: a CLI never touches maps of another layout. */
-#define NSBPF_ABI 3
+#define NSBPF_ABI 4
 
 #define NSBPF_NAME_MAX 63        /* bytes of an endpoint's or network's name, without the NUL */
 #define NSBPF_MAX_ENDPOINTS 2048 /* slots of `endpoints`; slot 0 stands for "outside" */
@@ -19,9 +19,11 @@
 #define NSBPF_MAX_MAPPINGS 16384
 #define NSBPF_MAX_SOURCES 8 /* --from of one mapping */
 #define NSBPF_MAX_HOST_ADDRESSES 4096
-#define NSBPF_MAX_CONNECTIONS 65536
-#define NSBPF_MAX_OPENINGS (2 * NSBPF_MAX_CONNECTIONS)
-#define NSBPF_MAX_DEADLINES (2 * NSBPF_MAX_CONNECTIONS) /* half of them are always free: one is soon found */
+#define NSBPF_CONNECTIONS                                                                                              \
+	65536 /* that there is room for if nothing else is asked for; a power of two, as those are                     \
+	       */
+#define NSBPF_MIN_CONNECTIONS 8192
+#define NSBPF_MAX_CONNECTIONS (1 << 22)
 #define NSBPF_MAX_HOST_SOCKETS 65536
 #define NSBPF_MAX_NAT_ADDRESSES 8 /* masquerade addresses with a port table of their own */
 
@@ -51,8 +53,8 @@ struct tuple {
 	__be16 sport;
 	__be16 dport;
 	__u8 proto;
-	__u8 pad[3];
-};
+	__u8 pad[3]; /* 0: tuples are compared, and looked up, with it */
+} __attribute__((aligned(8)));
 
 _Static_assert(sizeof(struct tuple) == 40, "shared layout");
 
@@ -165,13 +167,19 @@ _Static_assert(sizeof(struct mapping) == 192, "shared layout");
 #define NSBPF_MAPPINGS_HALF (1U << 31)
 #define NSBPF_MAPPINGS_COUNT (NSBPF_MAPPINGS_HALF - 1)
 
+/* The directions of a connection: of the packet that opened it, and of the answers. */
+enum conn_dir {
+	DIR_ORIGINAL,
+	DIR_REPLY,
+	CONN_DIRS,
+};
+
 enum conn_flag {
-	CONN_ORIGINAL = 1 << 0, /* this entry is the original direction's */
-	CONN_SNAT = 1 << 1,     /* about the connection, and so the same in both entries */
-	CONN_DNAT = 1 << 2,
+	CONN_SNAT = 1 << 0,
+	CONN_DNAT = 1 << 1,
 	CONN_HAIRPIN =
-		1 << 3, /* between endpoints, through an address of the host: no packet of it comes from outside */
-	CONN_FILTERED = 1 << 4, /* an original whose packets have to wait until its target has sent one */
+		1 << 2, /* between endpoints, through an address of the host: no packet of it comes from outside */
+	CONN_FILTERED = 1 << 3, /* its original packets have to wait until their target has sent one */
 };
 
 /* What one direction has shown so far; the connection's state follows from both, see conn_state(). */
@@ -184,43 +192,63 @@ enum tcp_seen {
 };
 
 /*
- * One direction of a connection. Key: the tuple of the packets that arrive in this direction. The other direction's key
- * is xlat reversed, in both entries, so either leads to the other. Each direction writes its own entry only: two CPUs
- * that carry the two directions share no cache line.
+ * A connection: what is read for every packet of it, and hardly ever written. It has a place from 1 on, the same in
+ * `connections`, `deadlines` and, by direction, `traffic`; it is there while its deadline is not 0.
  */
 struct conn {
-	__u32 deadline;    /* original only: 1 + its place in `deadlines` and `timed` */
-	__u32 check;       /* of this entry's key, see tuple_check() */
-	struct tuple xlat; /* what this direction's packets become */
-	__u64 packets;
-	__u64 bytes;  /* of IP and above */
-	__u32 seen;   /* last packet; unit: see NSBPF_CLOCK_SHIFT, wraps */
-	__u32 routed; /* when oif, nexthop and mtu were looked up; the same unit */
+	/* Of the packets that arrive, by enum conn_dir. A packet becomes what the other direction's are answers to. */
+	struct tuple tuples[CONN_DIRS];
+	__u32 tags[CONN_DIRS]; /* of the two tuples, as the index has them */
+	/* Towards the outside, where one direction at most goes: */
 	struct nsbpf_addr nexthop;
-	__u32 oif;         /* 0: no route known yet */
-	__u16 endpoint;    /* whose connection it is */
-	__u16 target;      /* the endpoint that this direction's packets go to, 0 for outside */
-	__u16 mtu;         /* of the route; 0: not known */
-	__u8 flags;        /* enum conn_flag */
-	__u8 tcp;          /* enum tcp_seen */
-	__u8 source_ports; /* original only: 1 + the port table whose NAT port xlat.sport is; 0: it is no binding's */
-	__u8 target_ports; /* original only: the same of the key's dport, where a binding led to the endpoint */
-	__u8 scale;        /* TCP: shift of this direction's windows, see bpf/tcp.h */
-	__u8 listed;       /* original only: it is in `openings` */
-	__u32 acked;       /* TCP: the highest acknowledgement of this direction, host order */
-	__u32 edge;        /* TCP: the first sequence number behind the window that it has offered */
+	__u32 oif;                /* 0: no route known yet */
+	__u32 routed;             /* when it was looked up; unit: see NSBPF_CLOCK_SHIFT */
+	__u16 mtu;                /* of the route; 0: not known */
+	__u16 endpoint;           /* whose connection it is */
+	__u16 targets[CONN_DIRS]; /* the endpoint that the packets go to, 0 for outside */
+	__u8 flags;               /* enum conn_flag */
+	__u8 source_ports; /* 1 + the port table whose NAT port original packets leave by; 0: it is no binding's */
+	__u8 target_ports; /* the same of the port they came to, where a binding led to the endpoint */
+	__u8 listed;       /* it is in `openings` */
+	__u8 pad[4];
 };
 
-_Static_assert(sizeof(struct conn) == 112, "shared layout");
+_Static_assert(sizeof(struct conn) == 128, "shared layout, two cache lines");
 
-/* When to look at so many connections again; unit: see NSBPF_CLOCK_SHIFT, wraps; 0: the place is free. */
-struct deadlines {
-	__u32 at[8];
+/*
+ * What the packets of one direction change. Each direction has a cache line to itself, or shares it with the same
+ * direction of another connection: two CPUs that carry the two directions do not meet.
+ */
+struct traffic {
+	__u64 packets;
+	__u64 bytes; /* of IP and above */
+	__u32 seen;  /* last packet; unit: see NSBPF_CLOCK_SHIFT, wraps */
+	__u32 acked; /* TCP: the highest acknowledgement of this direction, host order */
+	__u32 edge;  /* TCP: the first sequence number behind the window that it has offered */
+	__u8 tcp;    /* enum tcp_seen */
+	__u8 scale;  /* TCP: shift of this direction's windows, see bpf/tcp.h */
+	__u8 pad[2];
 };
 
-_Static_assert(sizeof(struct deadlines) == 32, "shared layout");
+_Static_assert(sizeof(struct traffic) == 32, "shared layout");
 
-/* The unit of conn.seen: 2^20 ns, so near a millisecond that a shift does for the division. */
+/*
+ * Where the index of connections keeps a tuple: in one of two buckets that its hash names. A word is a direction of a
+ * connection, and by this word the datapath knows it for as long as it is at work on a packet:
+ * tag << 32 | place << 1 | enum conn_dir, and 0 is none. The tag, never 0, is another part of the tuple's hash.
+ */
+#define NSBPF_BUCKET_WORDS 7
+
+/* So many words of `deadlines`, `places` and `openings`: an array of single ones would take 8 bytes for each.
+ * A deadline says when to look at a connection again; unit: see NSBPF_CLOCK_SHIFT, wraps; 0: there is none. */
+#define NSBPF_BLOCK_WORDS 8
+struct block {
+	__u32 words[NSBPF_BLOCK_WORDS];
+};
+
+_Static_assert(sizeof(struct block) == 32, "shared layout");
+
+/* The unit of traffic.seen: 2^20 ns, so near a millisecond that a shift does for the division. */
 #define NSBPF_CLOCK_SHIFT 20
 #define NSBPF_CLOCK_HZ 954
 
@@ -273,10 +301,11 @@ struct settings {
 	__u32 second;                   /* of the timeouts, in clock units: NSBPF_CLOCK_HZ, but for tests in a hurry */
 	__u32 default_uplink; /* ifindex; where packets go while the FIB can't be asked, see route_fallback() */
 	__u32 default_uplink6;
-	__u32 flags; /* enum setting_flag */
+	__u32 flags;       /* enum setting_flag */
+	__u32 connections; /* that there is room for; constant while the programs are loaded */
 };
 
-_Static_assert(sizeof(struct settings) == 72, "shared layout");
+_Static_assert(sizeof(struct settings) == 76, "shared layout");
 
 /* Per CPU, by endpoint. "rx" is what the namespace received, "tx" what it sent. */
 struct endpoint_stats {
@@ -299,17 +328,19 @@ struct usage {
 _Static_assert(sizeof(struct usage) == 8, "shared layout");
 
 /* The one entry of `pressure`: `openings` is a ring of `opened` connections, of which `examined` were looked at to find
- * one that may give way. Both wrap. */
+ * one that may give way; `places` is a ring of free places. All these wrap. */
 struct pressure {
 	__u32 opened;
 	__u32 examined;
 	__u64 gave_way; /* unanswered and closed connections that ended early, for lack of room */
 	__u64 overlaps; /* connections that had to share a NAT port, as none was free */
 	__u32 held;     /* fragments held so far: the next slot of the pool */
-	__u32 scanned;  /* places that were looked at when the ring was empty; wraps */
+	__u32 scanned;  /* places that were looked at when the ring was empty */
+	__u32 taken;    /* places */
+	__u32 given;    /* ... back; those that were free from the start included */
 };
 
-_Static_assert(sizeof(struct pressure) == 32, "shared layout");
+_Static_assert(sizeof(struct pressure) == 40, "shared layout");
 
 /* Protocols that have NAT ports; the "port" of an ICMP query is its identifier. */
 enum nat_proto {

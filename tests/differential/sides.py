@@ -17,10 +17,9 @@ from collections import namedtuple
 from ipaddress import ip_network
 
 from bpf import Map, Program, inside
-from rig import CONN_SIZE, TUPLE_SIZE
+from connections import Connections
 from scapy.layers.l2 import Ether
 from siblings import SIBLINGS, Family6
-from state import ORIGINAL, Entry
 from taps import ETHER_SIZE, Barrier, silent_tap
 from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, Host
 
@@ -121,7 +120,7 @@ class Nsbpf(Side):
                 self.host.nsbpf("expose", self.host.name(exposed.endpoint),
                                 f"{address}{exposed.first}-{exposed.last}:{exposed.target}/{exposed.proto}")
         pins = self.host.pin_directories()[0]
-        self.connections = Map(f"{pins}/maps/connections", TUPLE_SIZE, CONN_SIZE)
+        self.connections = Connections(pins)
         self.icmp_rates = Map(f"{pins}/maps/icmp_rates", 4, ICMP_RATE_SIZE)
         self.end_connection = Program(f"{pins}/programs/end_connection", self.host.path)
         self.closing = [self.connections, self.icmp_rates, self.end_connection]
@@ -131,10 +130,9 @@ class Nsbpf(Side):
 
     def reset(self):
         """As if nothing had been sent yet: no connection, and nobody has had an ICMP error."""
-        for key, value in list(self.connections.items()):
-            if Entry(key, value).flags & ORIGINAL:
-                self.end_connection.run(bytes(ETHER_SIZE) + key, LOOPBACK)
-        assert not list(self.connections.keys())
+        for original in self.connections.originals():
+            self.end_connection.run(bytes(ETHER_SIZE) + original.key, LOOPBACK)
+        assert not self.connections.live()
         for index in range(ICMP_RATES):
             self.icmp_rates.update(struct.pack("=I", index), bytes(ICMP_RATE_SIZE))
 

@@ -148,7 +148,7 @@ def test_connections_are_counted(host, family):
     host.nsbpf("expose", b.name, "8080:80")
 
     def counted():
-        originals = [conn for conn in maps.values(host, "connections") if conn["flags"] & 1]
+        originals = [deadline for block in maps.values(host, "deadlines") for deadline in block["words"] if deadline]
         of = {name: entry["connections"] for name, entry in host.endpoints().items()}
         return len(originals), host.json()["connections"]["count"], of.get(a.name), of.get(b.name)
 
@@ -176,7 +176,7 @@ def test_pressure_is_shown(host):
     """Nothing of it while there is none; `gave_way` and `overlaps` are the datapath's to count."""
     host.add("a")
     assert "lack of room" not in host.nsbpf().stdout
-    maps.write(host, "pressure", 0, struct.pack("=IIQQII", 0, 0, 7, 3, 0, 0))
+    maps.write(host, "pressure", 0, struct.pack("=IIQQIIII", 0, 0, 7, 3, 0, 0, 0, 0))
     assert "lack of room: 7 connections gave way, 3 had to share a NAT port\n" in host.nsbpf().stdout
     connections = host.json()["connections"]
     assert (connections["gave_way"], connections["overlaps"]) == (7, 3)

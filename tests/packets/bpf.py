@@ -14,7 +14,7 @@ import platform
 import struct
 
 BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM, BPF_MAP_GET_NEXT_KEY = 1, 2, 4
-BPF_OBJ_GET, BPF_PROG_TEST_RUN = 7, 10
+BPF_OBJ_GET, BPF_PROG_TEST_RUN, BPF_MAP_LOOKUP_BATCH = 7, 10, 24
 
 SYS_BPF = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}[platform.machine()]
 CLONE_NEWNET = 0x40000000
@@ -137,6 +137,7 @@ class Map:
             sizes = dict(line.split(":", 1) for line in info)
         # The kernel writes as many bytes as it has.
         assert (key_size, value_size) == (int(sizes["key_size"]), int(sizes["value_size"])), path
+        self.max_entries = int(sizes["max_entries"])
 
     def close(self):
         os.close(self.fd)
@@ -153,6 +154,16 @@ class Map:
         value = ctypes.create_string_buffer(value, self.value_size)
         bpf(BPF_MAP_UPDATE_ELEM, (0, "I", self.fd), (8, "Q", ctypes.addressof(key)),
             (16, "Q", ctypes.addressof(value)))
+
+    def values(self):
+        """Of an array: all of them in a row."""
+        values = ctypes.create_string_buffer(self.max_entries * self.value_size)
+        keys = ctypes.create_string_buffer(self.max_entries * self.key_size)
+        last = ctypes.create_string_buffer(self.key_size)
+        with contextlib.suppress(FileNotFoundError):  # it says so at the end
+            bpf(BPF_MAP_LOOKUP_BATCH, (8, "Q", ctypes.addressof(last)), (16, "Q", ctypes.addressof(keys)),
+                (24, "Q", ctypes.addressof(values)), (32, "I", self.max_entries), (36, "I", self.fd))
+        return values.raw
 
     def keys(self):
         key, following = None, ctypes.create_string_buffer(self.key_size)

@@ -22,6 +22,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import NoPayload, Raw
 
 from bpf import PASS, REDIRECT, SHOT, Map, PerCpuCounters, Program
+from connections import Connections
 from siblings import FAMILIES, SIBLINGS, Family4, Family6
 from topology import HOST_ADDRESS, OUTSIDE_FAR, bpffs_mounts
 
@@ -36,9 +37,8 @@ BAD_IP_HEADERS = {4: [{"ihl": 0}, {"ihl": 4}, {"ihl": 15}, {"len": 0}, {"len": 1
                   6: [{"plen": 0}, {"plen": 1}, {"plen": 7}, {"plen": 17}, {"plen": 65535}, {"version": 4},
                       {"version": 0}, {"version": 15}]}
 # include/nsbpf/types.h
-TUPLE_SIZE, CONN_SIZE, CONN_XLAT = 40, 112, 8
 SETTINGS_FEATURES = 4
-SETTINGS_SIZE, SETTINGS_TIMEOUTS, SETTINGS_SECOND, SETTINGS_FLAGS = 72, 20, 56, 68
+SETTINGS_SIZE, SETTINGS_TIMEOUTS, SETTINGS_SECOND, SETTINGS_FLAGS = 76, 20, 56, 68
 CONN_STATES = ("syn", "established", "fin", "closing", "reset", "udp", "icmp")
 TIMEOUTS = (*CONN_STATES, "fragment", "port")
 CLOCK_HZ = 954
@@ -84,7 +84,7 @@ class Rig:
                          if os.path.exists(path))
         self.programs = {name: Program(f"{self.pins}/programs/{name}", host.path)
                          for name in ("from_endpoint", "from_uplink", "to_endpoint", "end_connection")}
-        self.connections = Map(f"{self.pins}/maps/connections", TUPLE_SIZE, CONN_SIZE)
+        self.connections = Connections(self.pins)
         self.settings = Map(f"{self.pins}/maps/settings", 4, SETTINGS_SIZE)
         self.nat_ports = Map(f"{self.pins}/maps/nat_ports", 4, 8)
         self.drop_counters = PerCpuCounters(f"{self.pins}/maps/drops")
@@ -212,12 +212,7 @@ class Rig:
 
     def connection_pairs(self):
         """Every entry: key → the key that the other direction must have."""
-        return {key: reverse(value[CONN_XLAT:CONN_XLAT + TUPLE_SIZE]) for key, value in self.connections.items()}
-
-
-def reverse(key):
-    saddr, daddr, sport, dport, proto = struct.unpack("=16s16s2s2s4s", key)
-    return struct.pack("=16s16s2s2s4s", daddr, saddr, dport, sport, proto)
+        return {entry.key: entry.other for entry in self.connections.values()}
 
 
 def translated(packet, ether=None, ttl=-1, **ends):

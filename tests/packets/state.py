@@ -12,20 +12,17 @@ import struct
 import time
 
 from bpf import Map
-from rig import CONN_SIZE, TUPLE_SIZE, reverse
+from connections import REPLY, Connections
 from siblings import Family4
 from topology import HOST_ADDRESS
 
 TUPLE = struct.Struct("!16s16sHHB3x")
-CONN = struct.Struct("=I4x40sQQII16xIHHHBBBBBxII")
 NAT_ADDRESS = struct.Struct("=16s4I")
 BINDING_KEY = struct.Struct("=BBHHxx")
-PRESSURE = struct.Struct("=IIQQI4x")
-DEADLINES = struct.Struct("=8I")
+PRESSURE = struct.Struct("=IIQQIIII")
 USAGE_SIZE, MAX_ENDPOINTS, MAX_NAT_ADDRESSES, MAX_CONNECTIONS = 8, 2048, 8, 65536
-MAX_DEADLINES = 2 * MAX_CONNECTIONS
 IFINDEX_BASE = 1 << 24
-ORIGINAL, SNAT, DNAT, HAIRPIN, FILTERED = (1 << bit for bit in range(5))
+SNAT, DNAT, HAIRPIN, FILTERED = (1 << bit for bit in range(4))
 SEEN_SYN, SEEN_ACK, SEEN_FIN, SEEN_RST = (1 << bit for bit in range(4))
 NAT_PROTOS = ("tcp", "udp", "icmp")
 IPPROTOS = {socket.IPPROTO_TCP: "tcp", socket.IPPROTO_UDP: "udp", socket.IPPROTO_ICMP: "icmp",
@@ -36,7 +33,7 @@ NAT_ADDRESS_READY = 1
 Tuple = collections.namedtuple("Tuple", "src dst sport dport proto")
 NatPort = collections.namedtuple("NatPort", "endpoint port users freed")
 Usage = collections.namedtuple("Usage", "connections ports")
-Pressure = collections.namedtuple("Pressure", "opened examined gave_way overlaps held")
+Pressure = collections.namedtuple("Pressure", "opened examined gave_way overlaps held scanned taken given")
 
 
 def slot(node):
@@ -75,24 +72,6 @@ def different(found, wanted):
     assert not wrong, (len(wrong), dict(itertools.islice(wrong.items(), 5)))
 
 
-class Entry:
-    """One direction of a connection."""
-
-    def __init__(self, key, value):
-        self.key = key
-        (self.deadline, self.xlat, self.packets, self.bytes, self.seen, self.routed, self.oif, self.endpoint, self.target, self.mtu,
-         self.flags, self.tcp, self.source_ports, self.target_ports, self.scale, self.acked,
-         self.edge) = CONN.unpack(value)
-
-    @property
-    def other(self):
-        """The key that the other direction has."""
-        return reverse(self.xlat)
-
-    def __repr__(self):
-        return f"{parsed(self.key)} => {parsed(self.xlat)} {self.__dict__}"
-
-
 def conn_state(proto, original, reply):
     """As in include/nsbpf/order.h."""
     if proto != "tcp":
@@ -109,20 +88,20 @@ def conn_state(proto, original, reply):
 class State:
     def __init__(self, rig):
         self.rig = rig
-        sizes = {"connections": (TUPLE_SIZE, CONN_SIZE), "bindings": (BINDING_KEY.size, 4), "usage": (4, USAGE_SIZE),
-                 "nat_addresses": (4, 8 + MAX_NAT_ADDRESSES * NAT_ADDRESS.size), "pressure": (4, PRESSURE.size),
-                 "deadlines": (4, DEADLINES.size), "timed": (4, TUPLE_SIZE)}
+        sizes = {"bindings": (BINDING_KEY.size, 4), "usage": (4, USAGE_SIZE),
+                 "nat_addresses": (4, 8 + MAX_NAT_ADDRESSES * NAT_ADDRESS.size), "pressure": (4, PRESSURE.size)}
+        self._connections = Connections(rig.pins)
         self._maps = {name: Map(f"{rig.pins}/maps/{name}", *of_name) for name, of_name in sizes.items()}
         self._ports = memoryview(mmap.mmap(rig.nat_ports.fd, MAX_NAT_ADDRESSES * len(NAT_PROTOS) << 19,
                                            mmap.MAP_SHARED, mmap.PROT_READ)).cast("Q")
 
     def close(self):
-        for map_ in self._maps.values():
+        for map_ in (self._connections, *self._maps.values()):
             map_.close()
 
     # one thing
     def entries(self):
-        return {key: Entry(key, value) for key, value in self._maps["connections"].items()}
+        return dict(self._connections.items())
 
     def entries_of(self, proto, port):
         """Those with this port at either end, before or after translation."""
@@ -135,14 +114,10 @@ class State:
 
     def entry(self, *ends):
         """One direction's, or None."""
-        key = self.key(*ends)
-        try:
-            return Entry(key, self._maps["connections"].lookup(key))
-        except FileNotFoundError:
-            return None
+        return self._connections.get(self.key(*ends))
 
     def tcp_state(self, original):
-        reply = Entry(original.other, self._maps["connections"].lookup(original.other))
+        reply = self._connections.entry(original.place, REPLY)
         return conn_state("tcp", original.tcp, reply.tcp)
 
     def usage(self, node=None):
@@ -203,10 +178,9 @@ class State:
         return self._check()
 
     def _check(self):
-        entries = self.entries()
-        originals = [entry for entry in entries.values() if entry.flags & ORIGINAL]
-        self._check_pairs(entries, originals)
-        self._check_deadlines(originals)
+        originals = self._connections.originals()
+        self._check_index(originals)
+        self._check_places(originals)
         held = collections.Counter(original.endpoint for original in originals)
         users = self._users(originals)
         ports = self._bound_ports()
@@ -221,26 +195,18 @@ class State:
                 wanted = sum(word[:2] == (index, proto) and (proto == "icmp" or word[2] >= 1024) for word in ports)
                 assert count == wanted, (index, proto)
 
-    @staticmethod
-    def _check_pairs(entries, originals):
-        assert 2 * len(originals) == len(entries)
-        external = set()
-        for original in originals:
-            reply = entries.get(original.other)
-            assert reply, original
-            assert reply.other == original.key and not reply.flags & ORIGINAL, (original, reply)
-            assert reply.endpoint == original.endpoint
-            external.add(original.other)
-        assert len(external) == len(originals)
+    def _check_index(self, originals):
+        """Both directions of each are in the index, and nothing else is; no two have a tuple in common."""
+        entries = self._connections.values()
+        assert sorted(entry.word for entry in entries) == sorted(self._connections.words())
+        assert len({entry.key for entry in entries}) == len(entries) == 2 * len(originals)
 
-    def _check_deadlines(self, originals):
-        """Each connection has one, and no other: it would live for ever, or end before its time."""
-        timed = self._maps["timed"]
-        assert not [original for original in originals
-                    if not original.deadline or timed.lookup(struct.pack("=I", original.deadline - 1)) != original.key]
-        places = {8 * index + place + 1 for index in range(MAX_DEADLINES // 8) for place, deadline in
-                  enumerate(DEADLINES.unpack(self._maps["deadlines"].lookup(struct.pack("=I", index)))) if deadline}
-        assert places == {original.deadline for original in originals} and len(places) == len(originals)
+    def _check_places(self, originals):
+        """Each place is a connection's or free, once."""
+        pressure = self.pressure()
+        places = collections.Counter(self._connections.free(pressure.taken, pressure.given))
+        places.update(original.place for original in originals)
+        different(places, dict.fromkeys(range(1, self._connections.room + 1), 1))
 
     @staticmethod
     def _users(originals):

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Connections: how long they live, what keeps them, and two CPUs with one first packet. (TCP's: test_tcp_states.py.)"""
 import functools
-import struct
 import time
 
 import pytest
 from bpf import REDIRECT, SHOT
+from connections import CONN_ROUTED, CONN_TAGS
 from flows import PROTOS, SERVERS, answer, assured, first_packet, from_outside, open_flow, port_of
 from icmp import message
 from race import race
@@ -16,8 +16,8 @@ from scapy.packet import Raw
 from topology import HOST_ADDRESS, OUTSIDE_FAR, wait_for
 
 ENOENT = 2
-# include/nsbpf/types.h: fields of struct conn, and the unit of its clock
-DEADLINE, CHECK, ROUTED, CLOCK_SHIFT = 0, 4, 68, 20
+# include/nsbpf/types.h: the unit of its clock
+CLOCK_SHIFT = 20
 
 
 @pytest.fixture(autouse=True)
@@ -98,12 +98,10 @@ class TestUsedAgain:
     """The map uses a deleted entry again at once, while another CPU may look at it still; here by hand."""
 
     @staticmethod
-    def change(rig, entry, offset, word):
-        """And its route is new: a packet that had to look for one would notice the change earlier."""
-        value = bytearray(rig.connections.lookup(entry.key))
-        struct.pack_into("=I", value, ROUTED, time.monotonic_ns() >> CLOCK_SHIFT)
-        struct.pack_into("=I", value, offset, word)
-        rig.connections.update(entry.key, bytes(value))
+    def tag(rig, entry, tag):
+        """It is another's. And its route is new: a packet that had to look for one would notice the change earlier."""
+        rig.connections.write(entry, CONN_ROUTED, time.monotonic_ns() >> CLOCK_SHIFT & 0xffffffff)
+        rig.connections.write(entry, CONN_TAGS + 4 * entry.direction, tag)
 
     def test_no_packet_goes_anothers_way(self, rig, state):
         """Nor does an error about one."""
@@ -117,24 +115,27 @@ class TestUsedAgain:
         for broken, packet, reason in ((entry, sent, "untracked"), (reply, error, "icmp-error"),
                                        (reply, from_outside(rig, "udp", chosen), "untracked")):
             run = rig.from_uplink if packet.payload.dst == rig.uplink.address else functools.partial(rig.from_endpoint, rig.a)
-            check, = struct.unpack_from("=I", rig.connections.lookup(broken.key), CHECK)
-            self.change(rig, broken, CHECK, check ^ 1)
+            self.tag(rig, broken, broken.tag ^ 2)
             with rig.dropped(reason):
                 verdict, out = run(packet)
             assert verdict == SHOT or packet is sent and Ether(out).payload.dst == rig.a.address
-            self.change(rig, broken, CHECK, check)
+            self.tag(rig, broken, broken.tag)
             with rig.dropped():
                 assert run(packet)[0] == REDIRECT
 
-    @pytest.mark.parametrize("whose", ["another's", "nobody's"])
-    def test_only_who_takes_its_deadline_away_ends_it(self, rig, state, whose):
+    @pytest.mark.parametrize("how", ["it is another's", "it has ended"])
+    def test_only_a_connection_that_is_there_ends(self, rig, state, how):
         port, other = rig.port(), rig.port()
         for number in (port, other):
             open_flow(rig, rig.a, "udp", number)
         entry, another = (original(state, rig.a, "udp", number) for number in (port, other))
-        self.change(rig, entry, DEADLINE, another.deadline if whose == "another's" else 0)
+        if how == "it is another's":
+            self.tag(rig, entry, entry.tag ^ 2)
+        else:
+            rig.connections.set_deadline(entry, 0)
         assert rig.end_connection(entry.key) == ENOENT
-        self.change(rig, entry, DEADLINE, entry.deadline)
+        self.tag(rig, entry, entry.tag)
+        rig.connections.set_deadline(entry, entry.deadline)
         state.check()
         assert [rig.end_connection(key) for key in (another.key, entry.key, entry.key)] == [0, 0, ENOENT]
         state.check()

@@ -11,7 +11,7 @@ from flows import PROTOS, SERVERS, answer, from_outside, is_error, message, open
 from rig import SECOND_ADDRESS, expect, expect_untouched, l4, translated
 from scapy.layers.inet import TCP, UDP
 from scapy.packet import Raw
-from state import DNAT, ORIGINAL, parsed, slot
+from state import DNAT, parsed, slot
 from topology import HOST_ADDRESS, OUTSIDE_FAR, wait_for
 
 NO_INBOUND_REFRESH = 1 << 0
@@ -187,7 +187,7 @@ class TestFullCone:
         assert rig.from_uplink(packet)[0] == REDIRECT
         key = state.key(STRANGERS[0][0], HOST_ADDRESS, STRANGERS[0][1], chosen, proto)
         entry = state.entry(*parsed(key))
-        assert entry.flags & (ORIGINAL | DNAT) == ORIGINAL | DNAT and entry.endpoint == slot(cone)
+        assert entry.original and entry.flags & DNAT and entry.endpoint == slot(cone)
         assert rig.end_connection(state.key(cone.address, SERVERS[0][0], port, SERVERS[0][1], proto)) == 0
         assert state.nat_port(proto, chosen)[:3] == (slot(cone), port, 1)
         assert open_flow(rig, cone, proto, port, SERVERS[3]) == chosen

@@ -13,7 +13,7 @@ from scapy.utils import checksum
 from bpf import PASS, REDIRECT, SHOT
 from siblings import FAMILIES
 from icmp import ETHERNET, ICMP_LENGTH, KINDS, L4S, ROUTER, WAYS, Flow, message, opened
-from rig import CONN_XLAT, TUPLE_SIZE, expect
+from rig import expect
 from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, OUTSIDE_FAR
 
 # The connection's packet that the error is about: a first one, or an answer. Ping is masqueraded only.
@@ -260,13 +260,9 @@ def test_ttl_goes_down_by_one(rig, way, ttl):
     arrives(opened(rig, way), ttl=ttl)
 
 
-# struct conn: when the last packet came, in clock units of about a millisecond, and what TCP has shown
-SEEN = CONN_XLAT + TUPLE_SIZE + 16
-TCP_SEEN = SEEN + 35
-
-
 def entries(flow):
-    return [(value[SEEN:SEEN + 4], value[TCP_SEEN]) for value in map(flow.rig.connections.lookup, flow.keys())]
+    found = [flow.rig.connections.get(key) for key in flow.keys()]
+    return [(entry.seen, entry.tcp) for entry in found]
 
 
 @packets
