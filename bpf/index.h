@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * From a packet's tuple to its connection: a hash table of 64-byte buckets, in which a tuple has the choice of two. The
- * one it prefers holds nearly all, so that finding a connection is one cache line here and two of the connection's.
+ * Hash tables of 64-byte buckets, in which a word has the choice of two. The one it prefers holds nearly all, so that
+ * finding a connection by its tuple is one cache line here and two of the connection's.
  *
- * Whoever looks something up takes no lock. Words come and go by compare and exchange. Two CPUs that put in the same
- * tuple, of which only one may, meet at the lock of the bucket that this tuple prefers.
+ * Whoever looks something up takes no lock. Words come and go by compare and exchange. Two CPUs that put in the same,
+ * of which only one may, meet at the lock of the bucket that it prefers.
  */
 #ifndef NSBPF_BPF_INDEX_H
 #define NSBPF_BPF_INDEX_H
@@ -75,8 +75,15 @@ static __always_inline __u64 conn_ref(const struct conn *c, __u32 place, enum co
 	return (__u64)c->tags[dir] << 32 | place << 1 | dir;
 }
 
-/* NH, the first layer of UMAC (RFC 4418 5.2.2): without the key, two tuples collide with a chance of 2^-32, whoever
- * has chosen them. The rest spreads that over all bits. */
+/* The sums below have their chance in all bits together; what is made of them takes some. */
+static __always_inline __u64 hash_spread(__u64 sum)
+{
+	sum = (sum ^ sum >> 32) * 0x9e3779b97f4a7c15;
+	return sum ^ sum >> 29;
+}
+
+/* NH, the first layer of UMAC (RFC 4418 5.2.2): two tuples collide with a chance of 2^-32, whoever has chosen them, as
+ * long as he does not know the key. */
 static __always_inline __u64 tuple_hash(const struct tuple *t)
 {
 	const struct nsbpf_addr *s = &t->saddr, *d = &t->daddr;
@@ -87,8 +94,7 @@ static __always_inline __u64 tuple_hash(const struct tuple *t)
 		    (__u64)(d->words[2] + hash_key[6]) * (__u32)(d->words[3] + hash_key[7]) +
 		    (__u64)(ports + hash_key[8]) * (__u32)(proto + hash_key[9]);
 
-	sum = (sum ^ sum >> 32) * 0x9e3779b97f4a7c15;
-	return sum ^ sum >> 29;
+	return hash_spread(sum);
 }
 
 static __always_inline __u32 hash_tag(__u64 hash)
@@ -96,21 +102,19 @@ static __always_inline __u32 hash_tag(__u64 hash)
 	return hash >> 32 | 1;
 }
 
-static __always_inline struct index_bucket *bucket_get(__u32 hash)
+/* Where a hash leads in a table of so many buckets, a power of two: first, and if that is full. */
+static __always_inline struct index_bucket *bucket_preferred(void *table, __u32 buckets, __u64 hash)
 {
-	__u32 i = hash & (max_connections / CONNECTIONS_PER_BUCKET - 1);
+	__u32 number = hash & (buckets - 1);
 
-	return bpf_map_lookup_elem(&conn_index, &i);
+	return bpf_map_lookup_elem(table, &number);
 }
 
-static __always_inline struct index_bucket *bucket_preferred(__u64 hash)
+static __always_inline struct index_bucket *bucket_other(void *table, __u32 buckets, __u64 hash)
 {
-	return bucket_get(hash);
-}
+	__u32 number = hash * 0xff51afd7ed558ccd >> 32 & (buckets - 1);
 
-static __always_inline struct index_bucket *bucket_other(__u64 hash)
-{
-	return bucket_get(hash * 0xff51afd7ed558ccd >> 32);
+	return bpf_map_lookup_elem(table, &number);
 }
 
 static __always_inline __u64 bucket_word(const struct index_bucket *b, int i)
@@ -118,7 +122,7 @@ static __always_inline __u64 bucket_word(const struct index_bucket *b, int i)
 	return *(volatile __u64 *)&b->words[i];
 }
 
-/* There is one at most, see conn_publish(). */
+/* There is one at most, see bucket_insert(). */
 static __always_inline __u64 bucket_find(const struct index_bucket *b, __u32 tag)
 {
 	for (int i = 0; i < NSBPF_BUCKET_WORDS; i++) {
@@ -147,6 +151,40 @@ static __always_inline bool bucket_replace(struct index_bucket *b, __u64 from, _
 	return false;
 }
 
+/* 0: done. Else the word with the same tag, which is in the way, or -1 if both buckets are full. Two words of a tag
+ * have no place in a bucket, even if they are about different things, once in a billion times: who looks for one could
+ * find the other. */
+static __always_inline __u64 bucket_insert(struct index_bucket *preferred, struct index_bucket *other, __u64 word)
+{
+	__u64 same;
+	int used;
+
+	bpf_spin_lock(&preferred->lock);
+	same = bucket_find(preferred, word >> 32);
+	if (!same && preferred->elsewhere)
+		same = bucket_find(other, word >> 32);
+	if (!same) {
+		used = bucket_used(preferred);
+		if ((used > BUCKET_PREFERRED && used > bucket_used(other)) || !bucket_replace(preferred, 0, word)) {
+			__sync_fetch_and_add(&preferred->elsewhere, 1); /* before anybody could miss it */
+			if (!bucket_replace(other, 0, word)) {
+				__sync_fetch_and_add(&preferred->elsewhere, -1);
+				same = -1;
+			}
+		}
+	}
+	bpf_spin_unlock(&preferred->lock);
+	return same;
+}
+
+static __always_inline void bucket_remove(struct index_bucket *preferred, struct index_bucket *other, __u64 word)
+{
+	if (!bucket_replace(preferred, word, 0) && bucket_replace(other, word, 0))
+		__sync_fetch_and_add(&preferred->elsewhere, -1);
+}
+
+#define CONN_BUCKETS (max_connections / CONNECTIONS_PER_BUCKET)
+
 static __always_inline bool ref_has(__u64 ref, const struct tuple *tuple)
 {
 	struct conn *c = conn_get(ref);
@@ -163,70 +201,55 @@ __noinline __u64 conn_lookup(const struct tuple *tuple)
 	if (!tuple)
 		return 0;
 	hash = tuple_hash(tuple);
-	b = bucket_preferred(hash);
-	ref = b ? bucket_find(b, hash_tag(hash)) : 0;
+	b = bucket_preferred(&conn_index, CONN_BUCKETS, hash);
+	if (!b)
+		return 0;
+	ref = bucket_find(b, hash_tag(hash));
 	if (ref && ref_has(ref, tuple))
 		return ref;
-	b = bucket_other(hash);
+	if (!*(volatile __u32 *)&b->elsewhere)
+		return 0;
+	b = bucket_other(&conn_index, CONN_BUCKETS, hash);
 	ref = b ? bucket_find(b, hash_tag(hash)) : 0;
 	return ref && ref_has(ref, tuple) ? ref : 0;
 }
 
-/*
- * Makes a direction known: from now on packets find it. 0; -EEXIST if another connection has the tuple; -E2BIG if both
- * buckets are full, or have the same tag already, once in a billion times: then who looks for one could find the other.
- */
+/* Makes a direction known: from now on packets find it. 0; -EEXIST if another connection has the tuple; -E2BIG if there
+ * is no room for it. */
 __noinline int conn_publish(__u32 place, __u32 dir)
 {
 	struct index_bucket *preferred, *other;
 	struct conn *c = conn_at(place);
-	__u64 hash, word, same;
-	bool done = false;
-	int used;
+	__u64 hash, in_the_way;
 
 	if (!c || dir >= CONN_DIRS)
 		return -E2BIG;
 	hash = tuple_hash(&c->tuples[dir]);
-	c->tags[dir] = hash_tag(hash);
-	word = conn_ref(c, place, dir);
-	preferred = bucket_preferred(hash);
-	other = bucket_other(hash);
+	preferred = bucket_preferred(&conn_index, CONN_BUCKETS, hash);
+	other = bucket_other(&conn_index, CONN_BUCKETS, hash);
 	if (!preferred || !other)
 		return -E2BIG;
-	bpf_spin_lock(&preferred->lock);
-	same = bucket_find(preferred, hash_tag(hash));
-	if (!same)
-		same = bucket_find(other, hash_tag(hash));
-	if (!same) {
-		used = bucket_used(preferred);
-		if (used <= BUCKET_PREFERRED || used <= bucket_used(other))
-			done = bucket_replace(preferred, 0, word);
-		if (!done)
-			done = bucket_replace(other, 0, word);
-	}
-	bpf_spin_unlock(&preferred->lock);
-	if (same && ref_has(same, &c->tuples[dir]))
-		return -EEXIST;
-	return done ? 0 : -E2BIG;
+	c->tags[dir] = hash_tag(hash);
+	in_the_way = bucket_insert(preferred, other, conn_ref(c, place, dir));
+	if (!in_the_way)
+		return 0;
+	return ref_has(in_the_way, &c->tuples[dir]) ? -EEXIST : -E2BIG;
 }
 
-/* The word of a direction that conn_publish() has put in. */
+/* Undoes that. */
 __noinline int conn_unpublish(__u32 place, __u32 dir)
 {
+	struct index_bucket *preferred, *other;
 	struct conn *c = conn_at(place);
-	struct index_bucket *b;
-	__u64 hash, word;
+	__u64 hash;
 
 	if (!c || dir >= CONN_DIRS)
 		return 0;
 	hash = tuple_hash(&c->tuples[dir]);
-	word = conn_ref(c, place, dir);
-	b = bucket_preferred(hash);
-	if (b && bucket_replace(b, word, 0))
-		return 0;
-	b = bucket_other(hash);
-	if (b)
-		bucket_replace(b, word, 0);
+	preferred = bucket_preferred(&conn_index, CONN_BUCKETS, hash);
+	other = bucket_other(&conn_index, CONN_BUCKETS, hash);
+	if (preferred && other)
+		bucket_remove(preferred, other, conn_ref(c, place, dir));
 	return 0;
 }
 

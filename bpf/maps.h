@@ -3,7 +3,9 @@
 #ifndef NSBPF_BPF_MAPS_H
 #define NSBPF_BPF_MAPS_H
 
-#define CONNECTIONS_PER_BUCKET 2 /* four words of seven: both buckets of a tuple are hardly ever full */
+/* Four words of seven: the two buckets that a word may be in are hardly ever full. */
+#define CONNECTIONS_PER_BUCKET 2
+#define BINDINGS_PER_BUCKET 4
 #define OPENINGS_PER_CONNECTION 2
 
 struct {
@@ -91,7 +93,7 @@ struct {
 /* See index.h. */
 struct index_bucket {
 	struct bpf_spin_lock lock;
-	__u32 pad;
+	__u32 elsewhere; /* words that would be here, but are in the other bucket */
 	__u64 words[NSBPF_BUCKET_WORDS];
 };
 
@@ -185,12 +187,14 @@ struct {
 	__type(value, __u64);
 } nat_ports SEC(".maps");
 
-/* Endpoint's port → NAT port (host order), where the two differ. Each has at least one connection. */
+/* Endpoint's port → NAT port, where the two differ. Each has at least one connection. A word leads to one of
+ * `nat_ports`, which has the rest: tag << 32 | its index + 1. See index.h. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, NSBPF_CONNECTIONS);
-	__type(key, struct binding_key);
-	__type(value, __u32);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, NSBPF_CONNECTIONS / BINDINGS_PER_BUCKET);
+	__type(key, __u32);
+	__type(value, struct index_bucket);
 } bindings SEC(".maps");
 
 /* By endpoint: when a search of all ports was in vain. */

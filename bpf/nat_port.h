@@ -44,7 +44,7 @@ static __always_inline struct nat_addresses *nat_addresses_get(void)
 static __always_inline __u32 nat_address_with(const struct nat_addresses *all, const struct nsbpf_addr *addr)
 {
 	for (__u32 i = 0; i < NSBPF_MAX_NAT_ADDRESSES; i++)
-		if (all->list[i].state != NAT_ADDRESS_FREE && addr_equal(&all->list[i].addr, addr))
+		if (*(volatile __u32 *)&all->list[i].state != NAT_ADDRESS_FREE && addr_equal(&all->list[i].addr, addr))
 			return i + 1;
 	return 0;
 }
@@ -67,7 +67,8 @@ static __always_inline __u32 nat_address_idle(const struct nat_addresses *all)
 
 /*
  * 1 + the index of the address's port table, 0 if it has none. With `make` it gets one, unless all are in use by
- * others: a table that nobody has used yet, else one whose last binding has ended.
+ * others: a table that nobody has used yet, else one whose last binding has ended. Looking takes no lock: an address is
+ * written while its state says that there is none.
  */
 __noinline __u32 port_table(const struct nsbpf_addr *addr, bool make)
 {
@@ -78,16 +79,21 @@ __noinline __u32 port_table(const struct nsbpf_addr *addr, bool make)
 	if (!all || !addr)
 		return 0;
 	wanted = *addr;
+	found = nat_address_with(all, &wanted);
+	if (found || !make)
+		return found;
 	bpf_spin_lock(&all->lock);
 	found = nat_address_with(all, &wanted);
-	if (!found && make) {
+	if (!found)
 		found = nat_address_unused(all);
-		if (!found)
-			found = nat_address_idle(all);
-		if (found && found <= NSBPF_MAX_NAT_ADDRESSES) {
-			all->list[found - 1].addr = wanted;
-			all->list[found - 1].state = NAT_ADDRESS_READY;
-		}
+	if (!found)
+		found = nat_address_idle(all);
+	if (found && found <= NSBPF_MAX_NAT_ADDRESSES) {
+		struct nat_address *a = &all->list[found - 1];
+
+		*(volatile __u32 *)&a->state = NAT_ADDRESS_FREE;
+		a->addr = wanted;
+		__sync_lock_test_and_set(&a->state, NAT_ADDRESS_READY);
 	}
 	bpf_spin_unlock(&all->lock);
 	return found;
@@ -163,20 +169,6 @@ static __always_inline bool port_claim(__u64 *word, __u64 old, __u32 owner)
 	return __sync_val_compare_and_swap(word, old, claimed) == old;
 }
 
-/* The binding's entry in `bindings` goes, or comes back. */
-static __always_inline void binding_hide(const struct binding_key *key, __u32 port)
-{
-	__u32 *value = bpf_map_lookup_elem(&bindings, key);
-
-	if (value && *value == port)
-		bpf_map_delete_elem(&bindings, key);
-}
-
-static __always_inline void binding_show(const struct binding_key *key, __u32 port)
-{
-	bpf_map_update_elem(&bindings, key, &port, BPF_NOEXIST);
-}
-
 static __always_inline void binding_key_of(__u64 word, __u32 table, __u32 proto, struct binding_key *key)
 {
 	key->address = table - 1;
@@ -186,6 +178,94 @@ static __always_inline void binding_key_of(__u64 word, __u32 table, __u32 proto,
 	key->pad = 0;
 }
 
+#define BINDING_BUCKETS (max_connections / BINDINGS_PER_BUCKET)
+
+static __always_inline __u64 binding_hash(const struct binding_key *key)
+{
+	__u32 a = (__u32)key->address << 8 | key->proto, b = port_owner(key->endpoint, key->port);
+
+	return hash_spread((__u64)(a + hash_key[0]) * (__u32)(b + hash_key[1]));
+}
+
+/* As `bindings` has it. */
+static __always_inline __u64 binding_word(const struct binding_key *key, __u64 hash, __u16 port)
+{
+	__u32 index = ((key->address * NAT_PROTOS + key->proto) << 16) + port;
+
+	return (__u64)hash_tag(hash) << 32 | (index + 1);
+}
+
+/* The NAT port of this binding, if the word is about it; else 0. */
+static __always_inline __u16 binding_port(const struct binding_key *key, __u64 word)
+{
+	__u32 index = (__u32)word - 1;
+	__u64 *state = bpf_map_lookup_elem(&nat_ports, &index);
+
+	if (!word || !state || index >> 16 != key->address * NAT_PROTOS + key->proto ||
+	    *(volatile __u32 *)state != port_owner(key->endpoint, key->port))
+		return 0;
+	return index;
+}
+
+/* The NAT port that the endpoint's port is bound to; 0: it is not, or to one of the same number. */
+__noinline int binding_lookup(const struct binding_key *key)
+{
+	struct index_bucket *b;
+	__u16 port;
+	__u64 hash;
+
+	if (!key)
+		return 0;
+	hash = binding_hash(key);
+	b = bucket_preferred(&bindings, BINDING_BUCKETS, hash);
+	if (!b)
+		return 0;
+	port = binding_port(key, bucket_find(b, hash_tag(hash)));
+	if (port || !*(volatile __u32 *)&b->elsewhere)
+		return port;
+	b = bucket_other(&bindings, BINDING_BUCKETS, hash);
+	return b ? binding_port(key, bucket_find(b, hash_tag(hash))) : 0;
+}
+
+/* The binding's word comes. 0, or another NAT port that the endpoint's port is bound to already. */
+__noinline int binding_show(const struct binding_key *key, __u32 port)
+{
+	struct index_bucket *preferred, *other;
+	__u64 hash, word, in_the_way;
+
+	if (!key)
+		return 0;
+	hash = binding_hash(key);
+	preferred = bucket_preferred(&bindings, BINDING_BUCKETS, hash);
+	other = bucket_other(&bindings, BINDING_BUCKETS, hash);
+	if (!preferred || !other)
+		return 0;
+	word = binding_word(key, hash, port);
+	in_the_way = bucket_insert(preferred, other, word);
+	return in_the_way == word ? 0 : binding_port(key, in_the_way);
+}
+
+/* And goes. */
+__noinline int binding_hide(const struct binding_key *key, __u32 port)
+{
+	struct index_bucket *preferred, *other;
+	__u64 hash;
+
+	if (!key)
+		return 0;
+	hash = binding_hash(key);
+	preferred = bucket_preferred(&bindings, BINDING_BUCKETS, hash);
+	other = bucket_other(&bindings, BINDING_BUCKETS, hash);
+	if (preferred && other)
+		bucket_remove(preferred, other, binding_word(key, hash, port));
+	return 0;
+}
+
+static __always_inline bool binding_is_used(const struct binding_key *key, __u64 word)
+{
+	return port_users(word) && (__u32)word == port_owner(key->endpoint, key->port);
+}
+
 static __always_inline __u64 port_freed(__u64 word)
 {
 	return (__u32)word | (__u64)(clock_now() >> NAT_CLOCK_SHIFT) << NAT_FREED_SHIFT;
@@ -193,7 +273,7 @@ static __always_inline __u64 port_freed(__u64 word)
 
 /*
  * A connection ends that had a share in a NAT port. `table` 0: it had none. `port` in host order. The last one hides
- * the binding first: so no entry leads to a port that is free, and none is deleted but by who made it so.
+ * the binding first: so no word leads to a port that is free, and none is deleted but by who made it so.
  */
 __noinline int port_release(__u32 table, __u32 proto, __u32 port)
 {
@@ -215,7 +295,7 @@ __noinline int port_release(__u32 table, __u32 proto, __u32 port)
 			 * shown. */
 			if (hidden) {
 				binding_show(&key, port);
-				if (!port_users(*(volatile __u64 *)word))
+				if (!binding_is_used(&key, *(volatile __u64 *)word))
 					binding_hide(&key, port);
 			}
 			return 0;

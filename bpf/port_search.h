@@ -172,26 +172,23 @@ static __always_inline bool binding_take(const struct workbench *w, __u32 port)
 /* A NAT port is found for the first connection of a binding: makes it known. Another CPU may have been faster. */
 static __always_inline __u16 binding_make(struct workbench *w, __u16 port)
 {
-	__u32 table = w->search.table, value = port, *other;
+	__u32 table = w->search.table, faster;
 	__u8 proto = w->plan.xlat.proto;
 
 	w->search.fresh = true;
 	ports_bound_add(table, proto, port, 1);
 	usage_add(w->binding.endpoint, 0, 1);
-	if (w->binding.port == port || !bpf_map_update_elem(&bindings, &w->binding, &value, BPF_NOEXIST))
+	faster = w->binding.port == port ? 0 : binding_show(&w->binding, port) & 0xffff;
+	if (!faster)
 		return port;
-	other = bpf_map_lookup_elem(&bindings, &w->binding);
-	value = other ? *other : 0;
-	if (other && binding_take(w, value)) {
+	if (binding_take(w, faster)) {
 		w->search.fresh = false;
 		port_release(table, proto, port);
-		return value;
+		return faster;
 	}
-	/* The other one has ended already, and left its entry in a race of its own if it is still there. */
-	if (other)
-		binding_hide(&w->binding, value);
-	value = port;
-	bpf_map_update_elem(&bindings, &w->binding, &value, BPF_NOEXIST);
+	/* That one has ended already, and left its word in a race of its own if it is still there. */
+	binding_hide(&w->binding, faster);
+	binding_show(&w->binding, port);
 	return port;
 }
 
@@ -200,16 +197,15 @@ static __noinline int binding_get(struct __sk_buff *skb, struct workbench *w, __
 {
 	struct port_step found = { .skb = skb, .port = -ENOENT };
 	__u64 *word = nat_port(w->search.table, w->plan.xlat.proto, own), old;
-	__u32 *bound, port;
+	__u32 port;
 
 	binding_key_of(w->search.owner, w->search.table, w->plan.xlat.proto, &w->binding);
 	if (!word)
 		return -ENOENT;
 	if (binding_take(w, own))
 		return own;
-	bound = bpf_map_lookup_elem(&bindings, &w->binding);
-	port = bound ? *(volatile __u32 *)bound & 0xffff : 0;
-	if (bound && binding_take(w, port))
+	port = binding_lookup(&w->binding) & 0xffff;
+	if (port && binding_take(w, port))
 		return port;
 	old = *(volatile __u64 *)word;
 	if (own_port_is_free(skb, w, own, old) && port_claim(word, old, w->search.owner))

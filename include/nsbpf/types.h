@@ -375,7 +375,7 @@ _Static_assert(sizeof(struct nat_address) == 32, "shared layout");
 #define NAT_FREED_SHIFT 48    /* 16 bits: when the last one ended, clock units >> NAT_CLOCK_SHIFT, wraps */
 #define NAT_CLOCK_SHIFT 6
 
-/* A NAT binding whose NAT port is not the endpoint's own port: key and value of `bindings`. */
+/* What names a NAT binding. */
 struct binding_key {
 	__u8 address; /* index of its nat_address */
 	__u8 proto;   /* enum nat_proto */

@@ -12,13 +12,12 @@ import struct
 import time
 
 from bpf import Map
-from connections import REPLY, Connections
+from connections import BUCKET, REPLY, Connections
 from siblings import Family4
 from topology import HOST_ADDRESS
 
 TUPLE = struct.Struct("!16s16sHHB3x")
 NAT_ADDRESS = struct.Struct("=16s4I")
-BINDING_KEY = struct.Struct("=BBHHxx")
 PRESSURE = struct.Struct("=IIQQIIII")
 USAGE_SIZE, MAX_ENDPOINTS, MAX_NAT_ADDRESSES, MAX_CONNECTIONS = 8, 2048, 8, 65536
 IFINDEX_BASE = 1 << 24
@@ -88,7 +87,7 @@ def conn_state(proto, original, reply):
 class State:
     def __init__(self, rig):
         self.rig = rig
-        sizes = {"bindings": (BINDING_KEY.size, 4), "usage": (4, USAGE_SIZE),
+        sizes = {"bindings": (4, BUCKET.size), "usage": (4, USAGE_SIZE),
                  "nat_addresses": (4, 8 + MAX_NAT_ADDRESSES * NAT_ADDRESS.size), "pressure": (4, PRESSURE.size)}
         self._connections = Connections(rig.pins)
         self._maps = {name: Map(f"{rig.pins}/maps/{name}", *of_name) for name, of_name in sizes.items()}
@@ -145,16 +144,26 @@ class State:
     def bindings(self):
         """(index of the address, protocol, endpoint's slot, endpoint's port) → NAT port."""
         found = {}
-        for key, value in self._maps["bindings"].items():
-            address, proto, endpoint, port = BINDING_KEY.unpack(key)
-            found[address, NAT_PROTOS[proto], endpoint, port], = struct.unpack("=I", value)
+        for bucket in BUCKET.iter_unpack(self._maps["bindings"].values()):
+            for word in filter(None, bucket):
+                number = (word & 0xffffffff) - 1
+                table, port = divmod(number, 1 << 16)
+                index, proto = divmod(table, len(NAT_PROTOS))
+                bound = self._word(self._ports[number])
+                assert (index, NAT_PROTOS[proto], bound.endpoint, bound.port) not in found
+                found[index, NAT_PROTOS[proto], bound.endpoint, bound.port] = port
         return found
 
-    def bind(self, binding, port):
-        """An entry among these, as bindings() has them."""
-        address, proto, endpoint, own = binding
-        self._maps["bindings"].update(BINDING_KEY.pack(address, NAT_PROTOS.index(proto), endpoint, own),
-                                      struct.pack("=I", port))
+    def kept_bindings(self):
+        """All there are now, as restore_bindings() takes them."""
+        return self._maps["bindings"].values()
+
+    def restore_bindings(self, kept):
+        """Those that have gone since are there again, though their ports are free."""
+        now = self._maps["bindings"].values()
+        for at in range(0, len(now), BUCKET.size):
+            if now[at:at + BUCKET.size] != kept[at:at + BUCKET.size]:
+                self._maps["bindings"].update(struct.pack("=I", at // BUCKET.size), kept[at:at + BUCKET.size])
 
     def forget_openings(self):
         """As if all that may give way had been overwritten in the ring."""
