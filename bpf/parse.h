@@ -3,14 +3,15 @@
 #ifndef NSBPF_BPF_PARSE_H
 #define NSBPF_BPF_PARSE_H
 
-#define L4_HLEN_MAX 20 /* as much of an L4 header as is looked at */
-#define IPV4_MAX_HEADERS (ETH_HLEN + 60 + L4_HLEN_MAX)
+#define IPV4_HLEN 20 /* without options */
 #define IPV6_HLEN 40
 #define IPV6_L4 (ETH_HLEN + IPV6_HLEN) /* where the L4 header is without extension headers */
-#define IPV6_MIN_HEADERS (IPV6_L4 + L4_HLEN_MAX)
 
-/* Brings so many bytes into the linear part: a NIC may have left nothing but the Ethernet header there. A packet that
- * is all linear, be it shorter than that, is left as it is. */
+/*
+ * Brings so many bytes into the linear part: a NIC may have left nothing but the Ethernet header there. Never more than
+ * is looked at: a socket's packet has its headers there and no byte of payload, and of a clone, as all of TCP's are, the
+ * headers may be written; one byte more and the kernel copies the whole head (skb_ensure_writable).
+ */
 static __always_inline void pull_headers(struct __sk_buff *skb, __u32 length)
 {
 	void *data = packet_data(skb), *end = packet_end(skb);
@@ -86,14 +87,16 @@ static __always_inline bool fragment_may_be_translated(const struct packet *p)
 static __always_inline enum verdict parse_l4(bool ipv6, struct __sk_buff *skb, struct packet *p)
 {
 	__u8 proto = p->tuple.proto;
-	__u32 room = p->length + ETH_HLEN - p->l4;
+	__u32 room = p->length + ETH_HLEN - p->l4, header;
 
 	if (!is_translated(ipv6, proto)) {
 		p->kind = L4_UNKNOWN;
 		return VERDICT_CONTINUE;
 	}
-	if (room < (proto == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr)))
+	header = proto == IPPROTO_TCP ? sizeof(struct tcphdr) : sizeof(struct udphdr);
+	if (room < header)
 		return drop(p, DROP_MALFORMED);
+	pull_headers(skb, p->l4 + header);
 	if (proto == IPPROTO_TCP)
 		return parse_tcp(skb, p);
 	return proto == IPPROTO_UDP ? parse_udp(skb, p) : parse_icmp(ipv6, skb, p);
@@ -105,7 +108,7 @@ static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct pac
 	__u32 header, total;
 	__u16 fragment;
 
-	pull_headers(skb, IPV4_MAX_HEADERS);
+	pull_headers(skb, ETH_HLEN + IPV4_HLEN);
 	ip = packet_data(skb) + ETH_HLEN;
 	if ((void *)(ip + 1) > packet_end(skb))
 		return drop(p, DROP_MALFORMED);
@@ -240,7 +243,7 @@ __noinline int parse_ipv6(struct __sk_buff *skb, struct packet *p)
 
 	if (!p)
 		return VERDICT_DROP;
-	pull_headers(skb, IPV6_MIN_HEADERS);
+	pull_headers(skb, IPV6_L4);
 	ip = packet_data(skb) + ETH_HLEN;
 	if ((void *)(ip + 1) > packet_end(skb))
 		return drop(p, DROP_MALFORMED);
@@ -263,7 +266,6 @@ __noinline int parse_ipv6(struct __sk_buff *skb, struct packet *p)
 
 		if (v != VERDICT_CONTINUE || p->kind == L4_FRAGMENT)
 			return v;
-		pull_headers(skb, p->l4 + L4_HLEN_MAX);
 	}
 	return parse_l4(true, skb, p);
 }
