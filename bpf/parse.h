@@ -9,8 +9,8 @@
 
 /*
  * Brings so many bytes into the linear part: a NIC may have left nothing but the Ethernet header there. Never more than
- * is looked at: a socket's packet has its headers there and no byte of payload, and of a clone, as all of TCP's are, the
- * headers may be written; one byte more and the kernel copies the whole head (skb_ensure_writable).
+ * is looked at: a socket's packet has its headers there and no byte of payload, and of a clone, as all of TCP's are,
+ * the headers may be written; one byte more and the kernel copies the whole head (skb_ensure_writable).
  */
 static __always_inline void pull_headers(struct __sk_buff *skb, __u32 length)
 {
