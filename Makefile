@@ -120,10 +120,11 @@ bench: deps
 
 check-style:
 	clang-format --dry-run -Werror bpf/*.[ch] user/*.[ch] include/nsbpf/*.h tests/unit/*.[ch] tests/bench/*.[ch]
-	# It knows neither libbpf's macro nor the cleanup attribute.
+	# It knows neither libbpf's macros nor the cleanup attribute.
 	cppcheck --quiet --error-exitcode=1 --enable=warning,performance,portability --inline-suppr \
 		--suppress=missingIncludeSystem --suppress=resourceLeak \
-		-D'LIBBPF_OPTS(type,name,...)=struct type name' -Iinclude -Iuser user tests/unit tests/bench
+		-D'LIBBPF_OPTS(type,name,...)=struct type name' -Iinclude -Iuser \
+		-itests/bench/redirect.bpf.c user tests/unit tests/bench
 
 clean:
 	rm -rf $(B)

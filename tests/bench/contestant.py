@@ -64,6 +64,11 @@ class Contestant:
     def start(self):
         pass
 
+    def expose_singly(self, short, first, last):
+        """So many TCP ports, each by a rule of its own."""
+        for port in range(first, last + 1):
+            self.expose(short, port, port, "tcp")
+
 
 class Bare(Contestant):
     key, title = "bare", "bare wire"

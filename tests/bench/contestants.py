@@ -3,6 +3,7 @@
 import os
 
 from bridge import BridgeIptables, BridgeNft
+from cni import Cni
 from contestant import Bare, NsbpfClsact, NsbpfTcx
 from redirect import Redirect
 
@@ -11,5 +12,5 @@ def contestants():
     """The classes, as far as this kernel has what they need: TCX is there from Linux 6.6 on."""
     kernel = tuple(int(part) for part in os.uname().release.split(".")[:2])
     with_tcx = (NsbpfTcx, Redirect)
-    return [kind for kind in (Bare, BridgeIptables, BridgeNft, NsbpfTcx, NsbpfClsact, Redirect)
+    return [kind for kind in (Bare, BridgeIptables, BridgeNft, Cni, NsbpfTcx, NsbpfClsact, Redirect)
             if kernel >= (6, 6) or kind not in with_tcx]

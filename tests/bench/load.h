@@ -20,16 +20,22 @@ struct address {
 	socklen_t size;
 };
 
+static inline unsigned long parse_number(const char *text, unsigned long min, unsigned long max)
+{
+	char *end;
+	unsigned long number = strtoul(text, &end, 10);
+
+	if (!*text || *end || number < min || number > max)
+		errx(1, "not a number from %lu to %lu: %s", min, max, text);
+	return number;
+}
+
 static inline struct address parse_address(const char *address, const char *port)
 {
 	struct address result = { .size = sizeof(result.sin) };
-	char *end;
-	unsigned long number = strtoul(port, &end, 10);
 
-	if (!*port || *end || !number || number > 65535)
-		errx(1, "not a port: %s", port);
 	result.sin.sin_family = AF_INET;
-	result.sin.sin_port = htons(number); /* at the same place in both */
+	result.sin.sin_port = htons(parse_number(port, 1, 65535)); /* at the same place in both */
 	if (inet_pton(AF_INET, address, &result.sin.sin_addr) == 1)
 		return result;
 	result.size = sizeof(result.sin6);

@@ -1,22 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is measured on a path: each function makes traffic once and returns one figure, in the unit of its row.
+"""What is measured on a path: each function makes traffic once and returns its figures.
 
 For streams and floods the client is on the first CPU and the server on the last. A packet is carried from one namespace
 to the other by the CPU that sent it, so this is the CPU that a slow path slows down. Of a transaction's two sides only
 one has something to do at a time: both are on one CPU, else the figure is how long a sleeping CPU takes to wake up.
 """
 import contextlib
+import functools
 import json
 import os
 import subprocess
 from collections import namedtuple
 
-from contestant import FAMILY, FIRST_PORT, TOOLS
+from contestant import FAMILY, FIRST_PORT, LAST_PORT, TOOLS
 
-IPERF_PORT, UDP_PORT, TCP_PORT = range(FIRST_PORT, FIRST_PORT + 3)
+IPERF_PORT, UDP_PORT = FIRST_PORT, FIRST_PORT + 1
+TCP_PORTS = tuple(range(FIRST_PORT + 2, LAST_PORT + 1))
+SMALL, LARGE = 18, 1400 - 28  # payloads: over IPv4 64 bytes on the wire, and a packet of 1400
 CPUS = sorted(os.sched_getaffinity(0))
+TICKS = os.sysconf("SC_CLK_TCK")
 
-# How long each takes, in seconds. iperf3 knows whole ones only.
+# How long a stream is, as iperf3 is told, and how many seconds all else takes.
 Durations = namedtuple("Durations", "stream other")
 
 
@@ -54,32 +58,43 @@ def result(said):
         raise AssertionError(f"no result: {said.strip()}") from None
 
 
-def stream(path, durations, *options):
+def cpu_times():
+    """user, nice, system, idle, iowait, irq, softirq, steal of all CPUs."""
+    with open("/proc/stat", encoding="utf-8") as stat:
+        return [int(word) for word in stat.readline().split()[1:9]]
+
+
+def busy_seconds(before):
+    """Of all CPUs since then, without what the hypervisor took."""
+    spent = [now - then for then, now in zip(before, cpu_times())]
+    return (sum(spent) - spent[3] - spent[4] - spent[7]) / TICKS
+
+
+def stream(path, durations, options):
+    """The CPU time has the start of iperf3 in it, some 20 ms, as everybody's has."""
+    before = cpu_times()
     with serving(path.server, "listening", "iperf3", "--server", "--one-off", "--forceflush", "--port", IPERF_PORT):
         said = client(path.client, "iperf3", "--json", "--client", path.address, "--port", IPERF_PORT,
-                      "--time", durations.stream, *options, timeout=durations.stream + 30)
-    return result(said)["end"]["sum_received"]["bits_per_second"] / 1e9
+                      *durations.stream, *options)
+    received = result(said)["end"]["sum_received"]
+    return {"rate": received["bits_per_second"] / 1e9, "cpu": busy_seconds(before) * 1e3 / (received["bytes"] * 8e-9)}
 
 
-def stream_back(path, durations):
-    return stream(path, durations, "--reverse")
-
-
-def flood(path, durations):
+def flood(path, durations, payload, port=UDP_PORT):
     tool = f"{TOOLS}/udpflood"
-    with serving(path.server, "ready", tool, "receive", FAMILY.any, UDP_PORT, durations.other) as receiver:
+    with serving(path.server, "ready", tool, "receive", FAMILY.any, port, durations.other) as receiver:
         # longer than the receiver counts, which is from the first packet on
-        client(path.client, tool, "send", path.address, UDP_PORT, durations.other + 0.2)
+        client(path.client, tool, "send", path.address, port, durations.other + 0.2, payload)
         received = result(receiver.stdout.read())
-    return received["packets"] / received["seconds"] / 1e3
+    return {"rate": received["packets"] / received["seconds"] / 1e3}
 
 
-def transactions(path, durations, kind):
-    """New connections draw their ports from some 28,000, so many come upon what conntrack keeps of a closed one."""
-    tool = f"{TOOLS}/tcprr"
-    with serving(path.server, "ready", tool, "serve", FAMILY.any, TCP_PORT, cpu=CPUS[0]):
-        done = result(client(path.client, tool, kind, path.address, TCP_PORT, durations.other))
-    return done["transactions"] / done["seconds"] / 1e3
+def transactions(path, durations, kind, ports=TCP_PORTS):
+    """tcprr.c says why connections go to several ports."""
+    tool, ports = f"{TOOLS}/tcprr", ",".join(map(str, ports))
+    with serving(path.server, "ready", tool, "serve", FAMILY.any, ports, cpu=CPUS[0]):
+        done = result(client(path.client, tool, kind, path.address, ports, durations.other))
+    return {"rate": done["transactions"] / done["seconds"] / 1e3, "p50": done["p50_us"], "p99": done["p99_us"]}
 
 
 def requests(path, durations):
@@ -90,12 +105,37 @@ def connections(path, durations):
     return transactions(path, durations, "connections")
 
 
-Measure = namedtuple("Measure", "title unit run")
+# A row: `higher` is better, or not.
+Figure = namedtuple("Figure", "title unit higher")
+Measure = namedtuple("Measure", "title run figures")
+
+
+def _stream(title, *options):
+    return Measure(title, functools.partial(stream, options=options), {
+        "rate": Figure(title, "Gbit/s", True),
+        "cpu": Figure("  CPU time for it", "ms/Gbit", False),
+    })
+
+
+def _flood(title, payload):
+    return Measure(title, functools.partial(flood, payload=payload), {"rate": Figure(title, "1000/s", True)})
+
+
+def _transactions(title, run):
+    return Measure(title, run, {
+        "rate": Figure(title, "1000/s", True),
+        "p50": Figure("  half within", "µs", False),
+        "p99": Figure("  99 % within", "µs", False),
+    })
+
 
 MEASURES = {
-    "stream": Measure("TCP stream to the server", "Gbit/s", stream),
-    "stream_back": Measure("TCP stream to the client", "Gbit/s", stream_back),
-    "packets": Measure(f"UDP, {44 + FAMILY.header} bytes, received", "1000/s", flood),
-    "requests": Measure("TCP request, response", "1000/s", requests),
-    "connections": Measure("TCP connect, request, close", "1000/s", connections),
+    "stream": _stream("TCP to the server"),
+    "stream_back": _stream("TCP to the client", "--reverse"),
+    "streams": _stream("8 × TCP to the server", "--parallel", "8"),
+    "streams_back": _stream("8 × TCP to the client", "--parallel", "8", "--reverse"),
+    "packets": _flood(f"UDP, {SMALL + 26 + FAMILY.header} bytes, received", SMALL),
+    "packets_large": _flood(f"UDP, {LARGE + 8 + FAMILY.header} bytes, received", LARGE),
+    "requests": _transactions("TCP request, response", requests),
+    "connections": _transactions("TCP connect, req., close", connections),
 }

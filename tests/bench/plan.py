@@ -7,9 +7,10 @@ from collections import namedtuple
 from contestant import PATHS
 from measures import Durations
 
-PARTS = ("traffic", "setup", "programs")
+PARTS = ("traffic", "scale", "setup", "programs")
 
-Plan = namedtuple("Plan", "quick rounds parts paths durations setups program_runs")
+Plan = namedtuple("Plan", "quick rounds parts paths durations warm_up setups program_runs")
+WARM_UP = Durations((), 0.1)
 
 
 def _list(name, known):
@@ -31,5 +32,5 @@ def plan():
         sys.exit("bench: ROUNDS has to be a number above 0")
     chosen = _list("ONLY", PARTS), _list("PATHS", PATHS)
     if quick:
-        return Plan(quick, rounds, *chosen, Durations(1, 0.3), 2, 2000)
-    return Plan(quick, rounds, *chosen, Durations(2, 1), 10, 40000)
+        return Plan(quick, rounds, *chosen, Durations(("--bytes", "200M"), 0.2), WARM_UP, 2, 2000)
+    return Plan(quick, rounds, *chosen, Durations(("--bytes", "1G"), 0.5), WARM_UP, 10, 40000)

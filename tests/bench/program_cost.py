@@ -13,6 +13,7 @@ import statistics
 import struct
 
 from bpf import BPF_PROG_TEST_RUN, PASS, REDIRECT, bpf, inside, obj_get, sk_buff
+from contestant import NsbpfClsact
 from frames import ACK, SYN, SYN_ACK, frame, tcp, udp
 from topology import HOST_ADDRESS, HOST_ADDRESS6, OUTSIDE_FAR, OUTSIDE_FAR6, bpffs_mounts
 
@@ -138,3 +139,18 @@ def program_cost(contestant, count):
         return medians
     finally:
         programs.close()
+
+
+def steps(_):
+    return 1
+
+
+def programs(bench):
+    """Program → family → samples. How they are attached makes no difference: the clsact one is there on any kernel."""
+    samples = {}
+    bench.progress.milestone("BPF programs")
+    with bench.attempt("BPF programs"), bench.entrants([NsbpfClsact]) as (entrant,):
+        entrant.prepare()
+        for (name, family), medians in program_cost(entrant, bench.plan.program_runs).items():
+            samples.setdefault(name, {})[f"IPv{family}"] = medians
+    return samples

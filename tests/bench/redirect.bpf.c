@@ -16,10 +16,7 @@
 #define ROUTER bpf_htonl(0xc6336402)  /* 198.51.100.2 */
 #define SUBNET6 bpf_htonl(0xfd900000) /* fd90::/32 */
 /* 2001:db8:1::2 */
-#define ROUTER6                                                                                                        \
-	{                                                                                                              \
-		bpf_htonl(0x20010db8), bpf_htonl(0x00010000), 0, bpf_htonl(2)                                          \
-	}
+#define ROUTER6 bpf_htonl(0x20010db8), bpf_htonl(0x00010000), 0, bpf_htonl(2)
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
@@ -57,7 +54,7 @@ SEC("tc")
 int from_endpoint(struct __sk_buff *skb)
 {
 	struct bpf_redir_neigh router = { .nh_family = AF_INET, .ipv4_nh = ROUTER };
-	struct bpf_redir_neigh router6 = { .nh_family = AF_INET6, .ipv6_nh = ROUTER6 };
+	struct bpf_redir_neigh router6 = { .nh_family = AF_INET6, .ipv6_nh = { ROUTER6 } };
 	__u8 last;
 
 	switch (destination(skb, &last)) {

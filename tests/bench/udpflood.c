@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* As many of the smallest UDP packets as one socket can send, and how many of them another one receives. */
+/* As many UDP packets of one size as one socket can send, and how many of them another one receives. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,19 +9,19 @@
 #include "load.h"
 
 #define BATCH 64
-#define PAYLOAD 18 /* with UDP, IPv4 and Ethernet headers and the checksum of the wire: 64 bytes */
+#define MAX_PAYLOAD 1472
 #define RECEIVE_BUFFER (8 << 20)
 #define PATIENCE 5 /* seconds that a receiver waits for a packet */
 
-static char payloads[BATCH][PAYLOAD];
+static char payloads[BATCH][MAX_PAYLOAD];
 static struct iovec iovecs[BATCH];
 static struct mmsghdr messages[BATCH];
 
-static void prepare_messages(void)
+static void prepare_messages(size_t payload)
 {
 	for (int i = 0; i < BATCH; i++) {
 		iovecs[i].iov_base = payloads[i];
-		iovecs[i].iov_len = PAYLOAD;
+		iovecs[i].iov_len = payload;
 		messages[i].msg_hdr.msg_iov = &iovecs[i];
 		messages[i].msg_hdr.msg_iovlen = 1;
 	}
@@ -73,13 +73,17 @@ int main(int argc, char **argv)
 {
 	struct address address;
 
-	if (argc != 5 || (strcmp(argv[1], "send") && strcmp(argv[1], "receive")))
-		errx(1, "usage: udpflood send|receive ADDRESS PORT SECONDS");
+	if (argc < 5)
+		errx(1, "usage: udpflood send ADDRESS PORT SECONDS PAYLOAD | udpflood receive ADDRESS PORT SECONDS");
 	address = parse_address(argv[2], argv[3]);
-	prepare_messages();
-	if (!strcmp(argv[1], "send"))
+	if (!strcmp(argv[1], "send") && argc == 6) {
+		prepare_messages(parse_number(argv[5], 1, MAX_PAYLOAD));
 		send_flood(&address, parse_seconds(argv[4]));
-	else
+	} else if (!strcmp(argv[1], "receive") && argc == 5) {
+		prepare_messages(MAX_PAYLOAD);
 		receive_flood(&address, parse_seconds(argv[4]));
+	} else {
+		errx(1, "not known: %s, or not with so many words", argv[1]);
+	}
 	return 0;
 }

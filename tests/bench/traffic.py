@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The traffic of all contestants on all paths: path → measure → figure → contestant → samples."""
+from contestant import PATHS
+from measures import MEASURES, requests
+
+
+def steps(bench):
+    return (bench.plan.rounds * len(MEASURES) + 1) * len(bench.plan.paths) * len(bench.classes)
+
+
+def turns(entrants, number):
+    """Another one begins each time: nobody always follows the same neighbour's leftovers."""
+    first = number % len(entrants)
+    return entrants[first:] + entrants[:first]
+
+
+def measure(bench, what, entrant, cells, run):
+    """One sample of each figure of a measure."""
+    with bench.attempt(f"{what}, {entrant.title}"):
+        for name, figure in run().items():
+            cells[name][entrant.key].append(figure)
+
+
+def traffic(bench):
+    plan, kinds = bench.plan, bench.classes
+    samples = {path: {key: {name: {kind.key: [] for kind in kinds} for name in what.figures}
+                      for key, what in MEASURES.items()} for path in plan.paths}
+    with bench.entrants(kinds) as entrants:
+        for entrant in entrants:
+            entrant.prepare()
+        bench.progress.milestone("warming up")
+        for path, entrant in ((p, e) for p in plan.paths for e in entrants):
+            with bench.attempt(f"warming up, {PATHS[path]}, {entrant.title}"):
+                requests(entrant.paths[path], plan.warm_up)
+        for number in range(plan.rounds):
+            title = f"round {number + 1} of {plan.rounds}"
+            bench.progress.milestone(title)
+            for path, key, entrant in ((p, k, e) for p in plan.paths for k in MEASURES for e in turns(entrants, number)):
+                measure(bench, f"{title}, {PATHS[path]}, {MEASURES[key].title.lower()}", entrant, samples[path][key],
+                        lambda e=entrant, p=path, k=key: MEASURES[k].run(e.paths[p], plan.durations))
+    return samples
