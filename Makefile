@@ -114,7 +114,8 @@ conformance: deps
 	tests/conformance/run
 
 # ROUNDS=n, or QUICK=1 to see soon that it works; ONLY= and PATHS= as in tests/bench/run; results are in $(B)/bench.
-bench: deps
+bench:
+	tests/install-packages bench
 	$(MAKE) all bench-tools
 	tests/bench/run
 

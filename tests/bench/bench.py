@@ -20,6 +20,7 @@ from contestants import contestants
 from machine import describe, machine, stolen_share
 from measures import cpu_times
 from plan import plan
+from plots import plots
 from progress import Progress
 from report import print_tables
 from summary import summary
@@ -80,11 +81,13 @@ def main():
     results = {"machine": about, "plan": bench.plan._asdict(), **bench.run(), "stolen": stolen_share(before, cpu_times())}
     with open(f"{TOOLS}/results.json", "w", encoding="utf-8") as file:
         json.dump(results, file, indent=1)
-    print_tables(json.loads(json.dumps(results)))  # as whoever reads the file will have them
+    results = json.loads(json.dumps(results))  # as whoever reads the file will have them
+    print_tables(results)
+    drawn = plots(results, TOOLS)
     if bench.plan.quick:
         print("\nQUICK: fewer of everything than the titles say, and once; to see that it works.")
     print(f"\nrounds: {bench.plan.rounds}; time that the hypervisor took: {100 * results['stolen']:.1f} %; "
-          "all samples: build/bench/results.json")
+          f"all samples: build/bench/results.json{''.join(f', {os.path.basename(path)}' for path in drawn)}")
     if bench.failures:
         sys.exit(f"bench: {len(bench.failures)} of the measurements failed, the first: {bench.failures[0]}")
 

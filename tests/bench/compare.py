@@ -13,7 +13,7 @@ import sys
 from statistics import median
 
 import topology
-from program_cost import PROGRAMS, Programs
+from program_cost import EXPOSED, PROGRAMS, Programs
 from topology import Host
 
 HOSTS, ROUNDS, RUNS = 8, 7, {"new": 300}
@@ -24,6 +24,8 @@ def add_host(binary, stack):
     host = Host()
     stack.callback(close, host, binary)
     host.add("a")
+    host.add("b")
+    host.nsbpf("expose", host.name("b"), f"{EXPOSED}/udp")
     programs = Programs(host)
     stack.callback(programs.close)
     return programs
@@ -59,7 +61,7 @@ def span(hosts):
 
 
 def line(title, *cells):
-    print(f"{title:<34}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, (17, 17, 8, 10))))
+    print(f"{title:<40}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, (17, 17, 8, 10))))
 
 
 def main(before, after):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What one packet costs in the BPF programs alone: of an established, masqueraded connection, and the first of one, in
-both families.
+"""What one packet costs in the BPF programs alone: of an established connection on each way, and the first of one, in both
+families.
 
 BPF_PROG_TEST_RUN repeats a program on one and the same buffer. These programs rewrite it, so that from the second time
 on they would meet a packet that is none of theirs: each run is a system call of its own here, which finds caches less
@@ -13,13 +13,14 @@ import statistics
 import struct
 
 from bpf import BPF_PROG_TEST_RUN, PASS, REDIRECT, bpf, inside, obj_get, sk_buff
-from contestant import NsbpfClsact
+from contestant import FIRST_PORT, NsbpfClsact
 from frames import ACK, SYN, SYN_ACK, frame, tcp, udp
 from topology import HOST_ADDRESS, HOST_ADDRESS6, OUTSIDE_FAR, OUTSIDE_FAR6, bpffs_mounts
 
 BPF_PROG_LOAD, BPF_PROG_TYPE_SCHED_CLS = 5, 3
 RETURN_PASS = struct.pack("=BBhiBBhi", 0xb7, 0, 0, PASS, 0x95, 0, 0, 0)  # r0 = TC_ACT_UNSPEC; exit
 PORT, TCP_PORT, NEW_PORTS = 40000, 40001, range(40002, 60000)  # what a client's stack takes: none can be kept
+EXPOSED = FIRST_PORT  # of endpoint "b", UDP
 BATCHES = 20
 
 PROGRAMS = {
@@ -28,6 +29,10 @@ PROGRAMS = {
     "udp in": "from_uplink, UDP",
     "tcp out": "from_endpoint, TCP",
     "tcp in": "from_uplink, TCP",
+    "exposed in": "from_uplink, to an exposed port",
+    "exposed out": "from_endpoint, its answer",
+    "neighbour": "from_endpoint, to another one",
+    "hairpin": "from_endpoint, by the host's port",
     "new": "from_endpoint, first UDP",
 }
 # The host, the server, and how long an IP header is.
@@ -62,60 +67,78 @@ class TestRun:
         return struct.unpack_from("=I", attr, 36)[0]
 
 
+def source_port(run, family):
+    """That a packet has when it leaves."""
+    run.once()
+    return struct.unpack_from("!H", run.data_out.raw, 14 + FAMILIES[family][2])[0]
+
+
 class Programs:
-    """A host's programs, with one UDP and one TCP connection of endpoint "a" to the outside in each family it has."""
+    """A host's programs, with connections of endpoint "a" in each family it has: to the outside by UDP and TCP, and to "b"
+    directly and by the host's EXPOSED port. So has the outside, by that port."""
 
     def __init__(self, host):
         self.host = host
-        self.info = host.endpoint("a").info
-        self.device, self.uplink = host.link(self.info["device"]), host.link("up0")
+        self.infos = {short: host.endpoint(short).info for short in ("a", "b")}
+        self.devices = {short: host.link(info["device"]) for short, info in self.infos.items()}
+        self.uplink = host.link("up0")
         self.outside_mac = host.outside.link("wan0")["address"]
         pins = next(path for path in (f"{mount}/nsbpf/{host.cookie:016x}/programs" for mount in bpffs_mounts())
                     if os.path.exists(path))
         self.fds = {"empty": load_empty(), "out": obj_get(f"{pins}/from_endpoint"), "in": obj_get(f"{pins}/from_uplink")}
-        self.addresses = {6 if ":" in address else 4: address for address in self.info["addresses"]}
+        self.addresses = {short: {6 if ":" in address else 4: address for address in info["addresses"]}
+                          for short, info in self.infos.items()}
+        self.families = list(self.addresses["a"])
         self.new_flows = {family: ((dport, sport) for dport in itertools.count(1000) for sport in NEW_PORTS)
-                          for family in self.addresses}
+                          for family in self.families}
         self.runs = {}
-        for family in self.addresses:
+        for family in self.families:
             host.ping(FAMILIES[family][1])  # a test run sends nothing, so the router's MAC would never be known
         with inside(host.path):
-            for family in self.addresses:
-                self._connection("udp", family, udp, PORT)
-                self._connection("tcp", family, tcp, TCP_PORT)
+            for family in self.families:
+                self._masqueraded("udp", family, udp, PORT)
+                self._masqueraded("tcp", family, tcp, TCP_PORT)
+                self._to_exposed(family)
+                self.runs["neighbour", family] = self._out("a", family, self.addresses["b"][family], *udp(PORT, 80))
                 packet = bytes(self.runs["udp out", family].data_in.raw)
-                self.runs["empty", family] = TestRun(self.fds["empty"], packet, self.device["ifindex"], PASS)
+                self.runs["empty", family] = TestRun(self.fds["empty"], packet, self.devices["a"]["ifindex"], PASS)
+            for run, _ in itertools.product(self.runs.values(), range(100)):  # the first ones meet cold caches
+                run.once()
 
     def rows(self):
         """What there is to measure."""
-        return [(name, family) for name in PROGRAMS for family in self.addresses]
+        return [(name, family) for name in PROGRAMS for family in self.families]
 
     def close(self):
         for fd in self.fds.values():
             os.close(fd)
 
-    def _out(self, family, proto, build):
-        _, server, _ = FAMILIES[family]
-        packet = frame(self.info["mac"], self.device["address"], self.addresses[family], server, proto, build)
-        return TestRun(self.fds["out"], packet, self.device["ifindex"])
+    def _out(self, short, family, daddr, proto, build):
+        device = self.devices[short]
+        packet = frame(self.infos[short]["mac"], device["address"], self.addresses[short][family], daddr, proto, build)
+        return TestRun(self.fds["out"], packet, device["ifindex"])
 
     def _in(self, family, proto, build):
         host, server, _ = FAMILIES[family]
         packet = frame(self.outside_mac, self.uplink["address"], server, host, proto, build)
         return TestRun(self.fds["in"], packet, self.uplink["ifindex"])
 
-    def _connection(self, name, family, l4, port):
+    def _masqueraded(self, name, family, l4, port):
         flags = [(SYN,), (SYN_ACK,), (ACK,)] if l4 is tcp else [()] * 3
-        first = self._out(family, *l4(port, 80, *flags[0]))
-        first.once()
-        _, _, header = FAMILIES[family]
-        nat_port, = struct.unpack_from("!H", first.data_out.raw, 14 + header)
+        server = FAMILIES[family][1]
+        nat_port = source_port(self._out("a", family, server, *l4(port, 80, *flags[0])), family)
         self._in(family, *l4(80, nat_port, *flags[1])).once()
-        self.runs[f"{name} out", family] = self._out(family, *l4(port, 80, *flags[2]))
+        self.runs[f"{name} out", family] = self._out("a", family, server, *l4(port, 80, *flags[2]))
         self.runs[f"{name} in", family] = self._in(family, *l4(80, nat_port, *flags[2]))
-        for run in (self.runs[f"{name} {way}", family] for way in ("out", "in")):  # the first ones meet cold caches
-            for _ in range(100):
-                run.once()
+
+    def _to_exposed(self, family):
+        host, server, _ = FAMILIES[family]
+        coming, hairpin = self._in(family, *udp(PORT, EXPOSED)), self._out("a", family, host, *udp(PORT, EXPOSED))
+        self.runs["exposed in", family] = coming
+        client_port = source_port(coming, family)
+        self.runs["exposed out", family] = self._out("b", family, server, *udp(EXPOSED, client_port))
+        self._out("b", family, host, *udp(EXPOSED, source_port(hairpin, family))).once()
+        self.runs["hairpin", family] = hairpin
 
     def batch(self, name, family, count):
         """Median nanoseconds of so many runs."""
@@ -123,7 +146,8 @@ class Programs:
             if name != "new":
                 return statistics.median(self.runs[name, family].once() for _ in range(count))
             flows = itertools.islice(self.new_flows[family], count)
-            return statistics.median(self._out(family, *udp(sport, dport)).once() for dport, sport in flows)
+            server = FAMILIES[family][1]
+            return statistics.median(self._out("a", family, server, *udp(sport, dport)).once() for dport, sport in flows)
 
 
 def program_cost(contestant, count):

@@ -16,7 +16,7 @@ Row = namedtuple("Row", "title unit cells")
 Cell = namedtuple("Cell", "figure ratios")  # figure: as summary() has it
 
 TO_BARE, TO_IPTABLES = "to the bare wire", "to bridge+iptables"
-SCALE = {"exposed": "exposed ports", "connections": "masquerade, connections in the table"}
+SCALE = {"exposed": "exposed ports", "connections": "connections in the table (masquerade)"}
 
 
 def tables(results):

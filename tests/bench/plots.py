@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Plots of a run, as SVG by gnuplot: contestants by path, much of something, the programs. Bars are medians, and the lines
+on them reach from the least to the most.
+
+    tests/bench/plots.py RESULTS.json    into the directory of that file
+"""
+import json
+import os
+import sys
+from collections import namedtuple
+
+from contestant import PATHS
+from measures import MEASURES
+from processes import run
+from program_cost import PROGRAMS
+from tables import SCALE
+
+COLOURS = {"bare": "#999999", "bridge": "#e69f00", "nft": "#d55e00", "cni": "#cc79a7", "tcx": "#0072b2",
+           "clsact": "#56b4e9", "redirect": "#444444", "IPv4": "#0072b2", "IPv6": "#56b4e9"}
+WIDTH, HEIGHT = 1200, 420  # of a panel
+STYLE = """set encoding utf8
+set datafile separator "\\t"
+set style data histogram
+set style histogram errorbars gap 1.5 lw 1
+set style fill solid 0.9 noborder
+set grid ytics lc rgb "#dddddd"
+set border 3 lc rgb "#888888"
+set tics nomirror scale 0.3
+set errorbars lc rgb "#222222"
+set key outside right top
+set xtics rotate by -12
+set yrange [0:*]"""
+
+# One picture of bars: `groups` is a label and, for each of `series` (key → title), median, least and most.
+Panel = namedtuple("Panel", "title unit series groups")
+
+
+def draw(panels, path):
+    lines = [f'set terminal svg size {WIDTH},{HEIGHT * len(panels)} font "sans-serif,12" background "white"',
+             f'set output "{path}"', STYLE, f"set multiplot layout {len(panels)},1"]
+    for number, panel in enumerate(panels):
+        data = f"$panel{number}"
+        lines.append(f"{data} << END")
+        lines += ["\t".join([label, *(str(value) for bar in bars for value in bar)]) for label, bars in panel.groups]
+        lines += ["END", f"set title '{panel.title}'", f"set ylabel '{panel.unit}'"]
+        bars = (f"{data} using {2 + 3 * n}:{3 + 3 * n}:{4 + 3 * n}:xtic(1) title '{title}' lc rgb '{COLOURS[key]}'"
+                for n, (key, title) in enumerate(panel.series.items()))
+        lines.append("plot " + ", ".join(bars))
+    run("gnuplot", input="\n".join(lines) + "\n")
+
+
+def bar(cell, base=1):
+    """NaN, a gap, for what was not measured."""
+    return [cell[what] / base if cell and what in cell else "NaN" for what in ("median", "min", "max")]
+
+
+def traffic(results):
+    """Each path's rates, as ratios to the bare wire's median."""
+    for path, measures in results["traffic"].items():
+        groups = []
+        for key, figures in measures.items():
+            base = figures["rate"]["bare"].get("median", float("nan"))
+            groups.append((MEASURES[key].title, [bar(figures["rate"][k], base) for k in results["contestants"]]))
+        yield Panel(PATHS[path], "ratio to the bare wire", results["contestants"], groups)
+
+
+def scale(results):
+    """Connections a second by how much there is."""
+    for part, title in SCALE.items():
+        amounts = results["scale"][part]
+        there = next(iter(amounts.values()))["connections"]["rate"]
+        series = {key: name for key, name in results["contestants"].items() if key in there}
+        yield Panel(f"{MEASURES['connections'].title}, by {title}", MEASURES["connections"].figures["rate"].unit, series, [
+            (f"{int(amount):,}", [bar(measures["connections"]["rate"].get(key)) for key in series])
+            for amount, measures in amounts.items()])
+
+
+def programs(results):
+    families = next(iter(results["programs"].values()))
+    yield Panel("BPF programs, one packet", "ns", {family: family for family in families}, [
+        (PROGRAMS[name], [bar(cells.get(family)) for family in families]) for name, cells in results["programs"].items()])
+
+
+PLOTS = {"traffic": traffic, "scale": scale, "programs": programs}
+
+
+def plots(results, directory):
+    """The paths of what there is to show."""
+    paths = []
+    for part, panels in PLOTS.items():
+        if results.get(part):
+            paths.append(os.path.join(directory, f"{part}.svg"))
+            draw(list(panels(results)), paths[-1])
+    return paths
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: tests/bench/plots.py RESULTS.json")
+    with open(sys.argv[1], encoding="utf-8") as file:
+        print("\n".join(plots(json.load(file), os.path.dirname(sys.argv[1]) or ".")))
