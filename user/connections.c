@@ -11,38 +11,6 @@
 
 #include "host_maps.h"
 
-struct table {
-	const struct conn *connections;
-	const struct block *deadlines;
-	__u32 count;
-};
-
-static void table_close(const struct table *table)
-{
-	if (table->connections)
-		munmap((void *)table->connections, table->count * sizeof(struct conn));
-	if (table->deadlines)
-		munmap((void *)table->deadlines, table->count / NSBPF_BLOCK_WORDS * sizeof(struct block));
-}
-
-static int table_open(const struct host *host, struct table *table)
-{
-	__u32 count = host->settings->connections;
-	int err;
-
-	*table = (struct table){
-		.connections = map_memory(host->maps[MAP_CONNECTIONS], count * sizeof(struct conn), false),
-		.deadlines = map_memory(host->maps[MAP_DEADLINES], count / NSBPF_BLOCK_WORDS * sizeof(struct block),
-					false),
-		.count = count,
-	};
-	if (table->connections && table->deadlines)
-		return 0;
-	err = errno;
-	table_close(table);
-	return -err;
-}
-
 /* It may have ended by itself: so be it. */
 static int run_program(int program, const struct conn *conn)
 {
@@ -55,32 +23,45 @@ static int run_program(int program, const struct conn *conn)
 	return opts.retval == ENOENT ? 0 : -(int)opts.retval;
 }
 
-/* Runs a program on every connection that is meant; `which` NULL: all. */
-static int walk(const struct host *host, enum host_program program, connection_fn *which, const void *arg)
+static bool is_live(const struct block *deadlines, __u32 i)
 {
-	struct table table;
-	int ret = table_open(host, &table);
+	return __atomic_load_n(&deadlines[i / NSBPF_BLOCK_WORDS].words[i % NSBPF_BLOCK_WORDS], __ATOMIC_ACQUIRE);
+}
 
-	if (ret)
-		return ret;
-	for (__u32 i = 0; i < table.count && !ret; i++) {
-		const struct conn *conn = &table.connections[i];
+/* Runs a program on every connection that is meant; `which` NULL: all. */
+static int run_on(const struct host *host, enum host_program program, connection_fn *which, const void *arg)
+{
+	const size_t room = host->settings->connections;
+	const size_t deadlines_size = room / NSBPF_BLOCK_WORDS * sizeof(struct block);
+	const size_t connections_size = room * sizeof(struct conn);
+	const struct conn *connections = NULL;
+	const struct block *deadlines = map_memory(host->maps[MAP_DEADLINES], deadlines_size, false);
+	int ret = deadlines ? 0 : -errno;
 
-		if (__atomic_load_n(&table.deadlines[i / NSBPF_BLOCK_WORDS].words[i % NSBPF_BLOCK_WORDS],
-				    __ATOMIC_ACQUIRE) &&
-		    (!which || which(conn, arg)))
-			ret = run_program(host->programs[program], conn);
+	for (size_t i = 0; i < room && !ret; i++) {
+		if (!is_live(deadlines, i))
+			continue;
+		/* Not before there is one: mapping a large table takes milliseconds. */
+		if (!connections)
+			connections = map_memory(host->maps[MAP_CONNECTIONS], connections_size, false);
+		if (!connections)
+			ret = -errno;
+		else if (!which || which(&connections[i], arg))
+			ret = run_program(host->programs[program], &connections[i]);
 	}
-	table_close(&table);
+	if (connections)
+		munmap((void *)connections, connections_size);
+	if (deadlines)
+		munmap((void *)deadlines, deadlines_size);
 	return ret;
 }
 
 int connections_end(const struct host *host, connection_fn *which, const void *arg)
 {
-	return walk(host, PROGRAM_END_CONNECTION, which, arg);
+	return run_on(host, PROGRAM_END_CONNECTION, which, arg);
 }
 
 int connections_review(const struct host *host)
 {
-	return walk(host, PROGRAM_REVIEW_CONNECTION, NULL, NULL);
+	return run_on(host, PROGRAM_REVIEW_CONNECTION, NULL, NULL);
 }
