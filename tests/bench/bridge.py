@@ -41,7 +41,7 @@ class Bridge(Contestant):
         """
     DELETE = """
         ip netns del $1
-        rm -r /etc/netns/$1
+        rm -rf /etc/netns/$1
         ip link del v-$2 2>/dev/null || true # it goes with the namespace, but that may take a while
         """
     DOWN = """

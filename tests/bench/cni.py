@@ -73,7 +73,7 @@ class Cni(Contestant):
             self.plugin("portmap", "DEL", short, mapping, container)
         self.plugin("bridge", "DEL", short, {**self.bridge(), "prevResult": self.results.pop(short)})
         self.host.run("ip", "netns", "del", self.host.name(short))
-        shutil.rmtree(f"/etc/netns/{self.host.name(short)}")
+        shutil.rmtree(f"/etc/netns/{self.host.name(short)}", ignore_errors=True)
 
     def down(self):
         for short in list(self.results):

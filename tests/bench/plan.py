@@ -33,4 +33,4 @@ def plan():
     chosen = _list("ONLY", PARTS), _list("PATHS", PATHS)
     if quick:
         return Plan(quick, rounds, *chosen, Durations(("--bytes", "200M"), 0.2), WARM_UP, 2, 2000)
-    return Plan(quick, rounds, *chosen, Durations(("--bytes", "1G"), 0.5), WARM_UP, 10, 40000)
+    return Plan(quick, rounds, *chosen, Durations(("--time", "1"), 0.5), WARM_UP, 10, 40000)
