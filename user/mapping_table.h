@@ -7,11 +7,12 @@
 
 struct mapping_table {
 	struct settings *settings; /* where it is published */
-	struct mapping *halves;    /* two of NSBPF_MAX_MAPPINGS */
-	struct mapping *entries;   /* the published half */
+	__u32 half;                /* the published one: 0 or NSBPF_MAPPINGS_HALF */
+	struct mapping *entries;   /* in there */
 	unsigned int count;
-	struct mapping *next; /* the other: the new table is put together there */
+	struct mapping *next; /* in the other: the new table is put together there */
 	unsigned int next_count;
+	size_t size; /* of each that can be seen: an entry may be added */
 };
 
 int mapping_table_open(const struct host *host, struct mapping_table *table, struct error *err);

@@ -148,7 +148,9 @@ static int add_one(struct host *host, const struct mapping *add, const struct en
 		return fail(err, EXIT_SYSTEM, "there is room for %d exposed ports or ranges only", NSBPF_MAX_MAPPINGS);
 	mapping_table_insert(&table, add);
 	mapping_table_publish(&table);
-	return end_connections(host, belongs_elsewhere, add, err) ? -1 : 1;
+	if (!addr_is_any(&add->addr) && end_connections(host, belongs_elsewhere, add, err))
+		return -1;
+	return 1;
 }
 
 /* Takes out every entry that `which` names. 1 if there was one, 0 if not, -1 with err. */
