@@ -59,20 +59,52 @@ static bool is_free(const struct host *host, const struct pool *pool, const stru
 	return !addr_equal(addr, &pool->gateway) && !address_holder(host, addr, &holder);
 }
 
+/* Those who have an address of the pool can't hold all of the lowest numbers, if there are more of these than of them.
+ * The gateway is one of them. */
+#define LOWEST_NUMBERS (NSBPF_MAX_ENDPOINTS + 1)
+
+struct numbers {
+	const struct pool *pool;
+	bool taken[LOWEST_NUMBERS + 1]; /* 0 is nobody's */
+};
+
+static void take(struct numbers *numbers, const struct nsbpf_addr *addr)
+{
+	const struct cidr *subnet = &numbers->pool->subnet;
+	__u32 number = ntohl(addr->words[3] ^ subnet->addr.words[3]);
+
+	if (number <= LOWEST_NUMBERS && cidr_contains(subnet, addr))
+		numbers->taken[number] = true;
+}
+
+static int take_addresses(unsigned int slot, const struct endpoint *endpoint, void *arg)
+{
+	struct addr_pair addresses = endpoint_addresses(endpoint);
+
+	(void)slot;
+	take(arg, &addresses.v4);
+	take(arg, &addresses.v6);
+	return 0;
+}
+
 /* The one with the preferred number (0: none is) or, if it is not free, the lowest. */
 static int choose_address(const struct host *host, const struct pool *pool, __u32 preferred, struct nsbpf_addr *addr,
 			  struct error *err)
 {
+	struct numbers numbers = { .pool = pool };
 	__u32 last = cidr_last(&pool->subnet);
 	char subnet[CIDR_TEXT];
 
 	*addr = cidr_nth(&pool->subnet, preferred);
 	if (preferred && preferred <= last && is_free(host, pool, addr))
 		return 0;
-	for (__u32 i = 1; i && i <= last; i++) {
+	endpoint_each(host, take_addresses, &numbers);
+	take(&numbers, &pool->gateway);
+	for (__u32 i = 1; i <= last && i <= LOWEST_NUMBERS; i++) {
+		if (numbers.taken[i])
+			continue;
 		*addr = cidr_nth(&pool->subnet, i);
-		if (is_free(host, pool, addr))
-			return 0;
+		return 0;
 	}
 	return fail(err, EXIT_CONFLICT, "network %s (%s) has no free address", pool->network,
 		    cidr_format(&pool->subnet, subnet));
