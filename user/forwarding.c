@@ -14,6 +14,7 @@
 #include "sysctl.h"
 
 #define USE_PMTU "net/ipv4/ip_forward_use_pmtu"
+#define LO_FORWARDING "net/ipv4/conf/lo/forwarding"
 #define LO_FORWARDING6 "net/ipv6/conf/lo/forwarding"
 
 /* In a container /proc/sys may be read-only: then only an MTU that the route has locked is known. */
@@ -52,13 +53,20 @@ static int lend_ipv6(struct host *host, struct error *err)
 	return 0;
 }
 
+/* Written only where it is off: after each write the kernel looks at all IPv6 routes. Netlink does it where /proc/sys
+ * is read-only, too. */
+static int lend_ipv4(struct host *host, struct error *err)
+{
+	int on, ret = 0;
+
+	if (sysctl_read(LO_FORWARDING, &on) || !on)
+		ret = link_set_forwarding(host->nl, LOOPBACK_IFINDEX, true);
+	return ret ? fail(err, EXIT_SYSTEM, "cannot set net.ipv4.conf.lo.forwarding: %s", strerror(-ret)) : 0;
+}
+
 int forwarding_lend(struct host *host, struct error *err)
 {
-	int ret = link_set_forwarding(host->nl, LOOPBACK_IFINDEX, true);
-
-	if (ret)
-		return fail(err, EXIT_SYSTEM, "cannot set net.ipv4.conf.lo.forwarding: %s", strerror(-ret));
-	return lend_route_mtu(host, err) || lend_ipv6(host, err) ? -1 : 0;
+	return lend_ipv4(host, err) || lend_route_mtu(host, err) || lend_ipv6(host, err) ? -1 : 0;
 }
 
 static int restore_ipv4(struct host *host, struct error *err)

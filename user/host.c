@@ -98,8 +98,11 @@ static int mount_bpffs(void *arg)
 /* bpffs stays mounted when nsbpf goes, as systemd has it from the start: others may have come to rely on it. */
 static int require_bpffs(struct host *host, struct error *err)
 {
-	int ret = find_paths(host);
+	int ret;
 
+	if (host->top[0])
+		return 0;
+	ret = find_paths(host);
 	if (ret == -ENOENT) {
 		ret = run_in_root(mount_bpffs, NULL);
 		if (ret)
