@@ -41,11 +41,10 @@ static bool matches(const struct endpoint *endpoint, const struct network *netwo
 static int find_free_slot(const struct host *host)
 {
 	struct endpoint endpoint;
-	struct link link;
 
 	for (unsigned int slot = 1; slot < NSBPF_MAX_ENDPOINTS; slot++)
 		if (endpoint_get(host, slot, &endpoint) && !host->usage[slot].connections && !host->usage[slot].ports &&
-		    link_get_index(host->nl, NSBPF_IFINDEX_BASE + slot, &link) == -ENODEV)
+		    link_exists(host->nl, NSBPF_IFINDEX_BASE + slot) == -ENODEV)
 			return slot;
 	return -1;
 }

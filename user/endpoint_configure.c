@@ -126,8 +126,7 @@ static int fail_outside(const struct endpoint *endpoint, int ret, struct error *
 static int is_default_route6(const struct route *route, void *arg)
 {
 	(void)arg;
-	return !route->prefix && route->table == RT_TABLE_MAIN && route->type == RTN_UNICAST &&
-	       route->metric == ROUTE_METRIC6;
+	return !route->prefix && route->table == RT_TABLE_MAIN && route->metric == ROUTE_METRIC6;
 }
 
 /* The namespace may have IPv6 switched off, or be somebody else's way to it, which only shows now. */
@@ -141,7 +140,7 @@ static int settle_ipv6(struct host *host, struct endpoint *endpoint, struct nl *
 		return 0;
 	if (device->has_ipv6) {
 		if (endpoint->flags & ENDPOINT_ADOPTED)
-			ret = route_each(nl, AF_INET6, is_default_route6, NULL);
+			ret = route_each(nl, AF_INET6, RTN_UNICAST, is_default_route6, NULL);
 		if (ret <= 0)
 			return ret ? fail_inside(endpoint, ret, err) : 0;
 		why = "the namespace has a default route of its own";
@@ -225,7 +224,7 @@ static int mend_inside(const struct endpoint *endpoint, const struct network *ne
 	if (!ret && !device.has_ipv6)
 		return 0;
 	if (!ret)
-		ret = addr_each(nl, is_address, &addr);
+		ret = addr_each(nl, 0, is_address, &addr);
 	if (ret)
 		return ret < 0 ? ret : 0;
 	ret = configure_inside6(nl, device.ifindex, endpoint, network);

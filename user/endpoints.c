@@ -66,13 +66,11 @@ int endpoint_require(const struct host *host, const char *name, struct endpoint 
 
 enum endpoint_condition endpoint_condition(const struct host *host, const struct endpoint *endpoint)
 {
-	struct link link;
 	ino_t ino;
 
 	if (endpoint->state != SLOT_READY)
 		return ENDPOINT_INCOMPLETE;
-	if (netns_get(endpoint->name, &ino) || ino != endpoint->netns_ino ||
-	    link_get_index(host->nl, endpoint->ifindex, &link))
+	if (netns_get(endpoint->name, &ino) || ino != endpoint->netns_ino || link_exists(host->nl, endpoint->ifindex))
 		return ENDPOINT_GONE;
 	return ENDPOINT_UP;
 }

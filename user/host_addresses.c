@@ -31,8 +31,7 @@ static int address_collect(const struct route *route, void *arg)
 {
 	struct address_set *set = arg;
 
-	if ((route->type != RTN_LOCAL && route->type != RTN_BROADCAST) ||
-	    route->prefix != (addr_is4(&route->dst) ? 32 : 128) || address_in(set, &route->dst))
+	if (route->prefix != (addr_is4(&route->dst) ? 32 : 128) || address_in(set, &route->dst))
 		return 0;
 	if (set->count == NSBPF_MAX_HOST_ADDRESSES)
 		return -ENOSPC;
@@ -90,9 +89,11 @@ int host_addresses_refresh(struct host *host, struct error *err)
 
 	if (!set)
 		return fail(err, EXIT_SYSTEM, "out of memory");
-	ret = route_each(host->nl, AF_INET, address_collect, set);
+	ret = route_each(host->nl, AF_INET, RTN_LOCAL, address_collect, set);
 	if (!ret)
-		ret = route_each(host->nl, AF_INET6, address_collect, set);
+		ret = route_each(host->nl, AF_INET, RTN_BROADCAST, address_collect, set);
+	if (!ret)
+		ret = route_each(host->nl, AF_INET6, RTN_LOCAL, address_collect, set);
 	if (!ret)
 		ret = network_each(host, mark_gateways, set);
 	if (!ret)

@@ -39,7 +39,7 @@ static bool stat_mount_namespace(pid_t pid, struct stat *st)
  * The process whose mount namespace is taken for the machine's: process 1; where that has capabilities that we lack,
  * and so is out of our reach (ptrace(2), access mode checking), our oldest ancestor that is not. 0 if it is our own.
  */
-static pid_t root_process(void)
+static pid_t find_root_process(void)
 {
 	struct stat own, theirs;
 	pid_t root = getpid();
@@ -55,6 +55,20 @@ static pid_t root_process(void)
 	    (own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino))
 		return 0;
 	return root;
+}
+
+/* Found once in the life of a process: listings ask for each namespace. */
+static struct {
+	pid_t asked_by, root;
+} known;
+
+static pid_t root_process(void)
+{
+	if (known.asked_by != getpid()) {
+		known.root = find_root_process();
+		known.asked_by = getpid();
+	}
+	return known.root;
 }
 
 const char *root_prefix(void)
@@ -83,6 +97,7 @@ static int enter_root(void)
 	top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (namespace < 0 || top < 0 || setns(namespace, CLONE_NEWNS) < 0)
 		return -errno;
+	known.asked_by = 0;
 	/* setns() leads to the root of the mount namespace, which is not that of the process if it is in a chroot. */
 	return fchdir(top) < 0 || chroot(".") < 0 ? -errno : 0;
 }

@@ -38,9 +38,21 @@ int nl_open_protocol(struct nl **nl, int protocol)
 	return 0;
 }
 
+/* Strict checking is what makes the kernel heed what a request for a list says about the entries that are wanted. */
 int nl_open(struct nl **nl)
 {
-	return nl_open_protocol(nl, NETLINK_ROUTE);
+	struct nl *new;
+	int err = nl_open_protocol(&new, NETLINK_ROUTE), on = 1;
+
+	if (err)
+		return err;
+	if (mnl_socket_setsockopt(new->socket, NETLINK_GET_STRICT_CHK, &on, sizeof(on)) < 0) {
+		err = -errno;
+		nl_close(new);
+		return err;
+	}
+	*nl = new;
+	return 0;
 }
 
 int nl_open_at(struct nl **nl, int netns_fd)

@@ -54,6 +54,8 @@ struct veth {
 int link_add_veth(struct nl *nl, const struct veth *veth);
 int link_get(struct nl *nl, const char *name, struct link *link);           /* -ENODEV */
 int link_get_index(struct nl *nl, unsigned int ifindex, struct link *link); /* -ENODEV */
+/* 0 or -ENODEV, without all that the kernel would have to tell about it. */
+int link_exists(struct nl *nl, unsigned int ifindex);
 int link_set_up(struct nl *nl, unsigned int ifindex);
 /* net.ipv4.conf.DEVICE.forwarding */
 int link_set_forwarding(struct nl *nl, unsigned int ifindex, bool on);
@@ -73,7 +75,8 @@ struct link_addr {
 /* `noprefixroute`: no route for the prefix is made (IFA_F_NOPREFIXROUTE). No broadcast address. -EEXIST if present. */
 int addr_add(struct nl *nl, const struct link_addr *addr, bool noprefixroute);
 int addr_delete(struct nl *nl, const struct link_addr *addr); /* -EADDRNOTAVAIL */
-int addr_each(struct nl *nl, int (*each)(const struct link_addr *addr, void *arg), void *arg);
+/* Of one device (-ENODEV), or with ifindex 0 of all; both families. */
+int addr_each(struct nl *nl, unsigned int ifindex, int (*each)(const struct link_addr *addr, void *arg), void *arg);
 
 struct route {
 	struct nsbpf_addr dst;     /* the address as given for `prefix` 0, too: its family is the route's */
@@ -90,8 +93,10 @@ struct route {
 
 int route_add(struct nl *nl, const struct route *route);    /* NLM_F_CREATE|NLM_F_EXCL: -EEXIST */
 int route_delete(struct nl *nl, const struct route *route); /* -ESRCH */
-/* All tables of one family (AF_INET or AF_INET6). A multipath route is one call per hop. */
-int route_each(struct nl *nl, int family, int (*each)(const struct route *route, void *arg), void *arg);
+/* All tables of one family (AF_INET or AF_INET6); of one type, or with RTN_UNSPEC of all. A multipath route is one call
+ * per hop. */
+int route_each(struct nl *nl, int family, unsigned char type, int (*each)(const struct route *route, void *arg),
+	       void *arg);
 
 /* A permanent neighbour (NUD_PERMANENT); replaces one that is there. */
 int neigh_set(struct nl *nl, unsigned int ifindex, const struct nsbpf_addr *addr, const unsigned char mac[6]);

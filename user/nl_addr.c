@@ -73,12 +73,14 @@ static int addr_message(const struct nlmsghdr *message, void *arg)
 	return listing->each(&addr, listing->arg);
 }
 
-int addr_each(struct nl *nl, int (*each)(const struct link_addr *addr, void *arg), void *arg)
+int addr_each(struct nl *nl, unsigned int ifindex, int (*each)(const struct link_addr *addr, void *arg), void *arg)
 {
 	struct listing listing = { each, arg };
 	union nl_request request;
+	struct ifaddrmsg *info;
 
-	nl_request_start(&request, RTM_GETADDR, NLM_F_DUMP, sizeof(struct ifaddrmsg));
+	info = nl_request_start(&request, RTM_GETADDR, NLM_F_DUMP, sizeof(*info));
+	info->ifa_index = ifindex;
 	return nl_talk(nl, &request, addr_message, &listing);
 }
 

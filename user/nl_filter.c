@@ -6,31 +6,25 @@
 
 #include "nl_internal.h"
 
-static int is_clsact(const struct nlmsghdr *message, void *arg)
-{
-	const struct tcmsg *info = mnl_nlmsg_get_payload(message);
-	const unsigned int *ifindex = arg;
-
-	/* The dump is of all devices, whatever the request says. Ingress has the same parent, but another kind. */
-	if (info->tcm_ifindex != (int)*ifindex || info->tcm_parent != TC_H_CLSACT)
-		return 0;
-	return 1;
-}
-
-int clsact_exists(struct nl *nl, unsigned int ifindex)
-{
-	union nl_request request;
-	struct tcmsg *info = nl_request_start(&request, RTM_GETQDISC, NLM_F_DUMP, sizeof(*info));
-
-	info->tcm_family = AF_UNSPEC;
-	info->tcm_ifindex = ifindex;
-	return nl_talk(nl, &request, is_clsact, &ifindex);
-}
-
 static int found(const struct nlmsghdr *message, void *arg)
 {
 	(void)message, (void)arg;
 	return 1;
+}
+
+/* An ingress qdisc would be in the same place. (Of lists of qdiscs there is only the one of all devices.) */
+int clsact_exists(struct nl *nl, unsigned int ifindex)
+{
+	union nl_request request;
+	/* Without the echo older kernels tell those who listen to changes, and not who has asked. */
+	struct tcmsg *info = nl_request_start(&request, RTM_GETQDISC, NLM_F_ECHO, sizeof(*info));
+	int ret;
+
+	info->tcm_family = AF_UNSPEC;
+	info->tcm_ifindex = ifindex;
+	info->tcm_parent = TC_H_CLSACT;
+	ret = nl_talk(nl, &request, found, NULL);
+	return ret == -ENOENT ? 0 : ret;
 }
 
 static int filter_on(struct nl *nl, unsigned int ifindex, unsigned int minor)

@@ -7,6 +7,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "nl_internal.h"
 
@@ -110,6 +111,13 @@ int link_get_index(struct nl *nl, unsigned int ifindex, struct link *link)
 		return -ENODEV; /* the kernel takes 0 as "by name" and misses the name */
 	link_request(&request, RTM_GETLINK, 0, ifindex);
 	return nl_talk(nl, &request, link_store, link);
+}
+
+int link_exists(struct nl *nl, unsigned int ifindex)
+{
+	struct ifreq request = { .ifr_ifindex = ifindex };
+
+	return ioctl(mnl_socket_get_fd(nl->socket), SIOCGIFNAME, &request) < 0 ? -errno : 0;
 }
 
 int link_set_up(struct nl *nl, unsigned int ifindex)

@@ -146,7 +146,8 @@ static int route_message(const struct nlmsghdr *message, void *arg)
 	return listing->each(&route, listing->arg);
 }
 
-int route_each(struct nl *nl, int family, int (*each)(const struct route *route, void *arg), void *arg)
+int route_each(struct nl *nl, int family, unsigned char type, int (*each)(const struct route *route, void *arg),
+	       void *arg)
 {
 	struct listing listing = { family, each, arg };
 	union nl_request request;
@@ -154,5 +155,6 @@ int route_each(struct nl *nl, int family, int (*each)(const struct route *route,
 
 	info = nl_request_start(&request, RTM_GETROUTE, NLM_F_DUMP, sizeof(*info));
 	info->rtm_family = family;
+	info->rtm_type = type;
 	return nl_talk(nl, &request, route_message, &listing);
 }

@@ -71,8 +71,8 @@ static int find_overlap(const struct host *host, struct overlap *overlap, struct
 	int ret = network_each(host, network_overlaps, overlap);
 
 	if (!ret)
-		ret = route_each(host->nl, addr_is4(&overlap->subnet->addr) ? AF_INET : AF_INET6, route_overlaps,
-				 overlap);
+		ret = route_each(host->nl, addr_is4(&overlap->subnet->addr) ? AF_INET : AF_INET6, RTN_UNSPEC,
+				 route_overlaps, overlap);
 	return ret < 0 ? fail(err, EXIT_SYSTEM, "cannot list the host's routes: %s", strerror(-ret)) : ret;
 }
 

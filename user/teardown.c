@@ -51,7 +51,7 @@ static int sweep_route(const struct route *route, void *arg)
 	struct taking_down *t = arg;
 	int ret;
 
-	if (route->protocol != ROUTE_PROTOCOL || route->type != RTN_UNREACHABLE)
+	if (route->protocol != ROUTE_PROTOCOL)
 		return 0;
 	ret = route_delete(t->host->nl, route);
 	t->swept = true;
@@ -63,7 +63,7 @@ static int sweep_address(const struct link_addr *addr, void *arg)
 	struct taking_down *t = arg;
 	int ret;
 
-	if (addr->proto != ROUTE_PROTOCOL || addr->ifindex != LOOPBACK_IFINDEX)
+	if (addr->proto != ROUTE_PROTOCOL)
 		return 0;
 	ret = addr_delete(t->host->nl, addr);
 	t->swept = true;
@@ -77,11 +77,11 @@ static int sweep(struct taking_down *t)
 	int ret = link_each(t->host->nl, sweep_link, t);
 
 	if (!ret)
-		ret = route_each(t->host->nl, AF_INET, sweep_route, t);
+		ret = route_each(t->host->nl, AF_INET, RTN_UNREACHABLE, sweep_route, t);
 	if (!ret)
-		ret = route_each(t->host->nl, AF_INET6, sweep_route, t);
+		ret = route_each(t->host->nl, AF_INET6, RTN_UNREACHABLE, sweep_route, t);
 	if (!ret)
-		ret = addr_each(t->host->nl, sweep_address, t);
+		ret = addr_each(t->host->nl, LOOPBACK_IFINDEX, sweep_address, t);
 	return ret ? fail(t->err, EXIT_SYSTEM, "cannot remove what is left: %s", strerror(-ret)) : 0;
 }
 

@@ -97,7 +97,7 @@ static int attach_default_route(const struct route *route, void *arg)
 	struct uplink uplink = { 0 };
 	struct link link;
 
-	if (route->prefix || route->type != RTN_UNICAST || !route->ifindex)
+	if (route->prefix || !route->ifindex)
 		return 0;
 	if (bpf_map_lookup_elem(r->host->maps[MAP_UPLINKS], &route->ifindex, &uplink)) {
 		if (link_get_index(r->host->nl, route->ifindex, &link) || !can_be_uplink(&link))
@@ -124,24 +124,6 @@ static int refresh_uplink(__u32 ifindex, const struct uplink *uplink, void *arg)
 	return attach(r->host, &link, &copy, r->err);
 }
 
-/* The addresses that masquerade takes where the kernel's FIB does not tell which one the host would use. */
-struct primaries {
-	struct primary {
-		__u32 ifindex;
-		struct addr_pair addrs;
-	} of[NSBPF_MAX_UPLINKS];
-	unsigned int count;
-};
-
-static int add_primary(__u32 ifindex, const struct uplink *uplink, void *arg)
-{
-	struct primaries *all = arg;
-
-	(void)uplink;
-	all->of[all->count++].ifindex = ifindex;
-	return 0;
-}
-
 /* Nobody outside answers to a unique local address: any other is better. */
 static bool is_ula(const struct nsbpf_addr *addr)
 {
@@ -153,42 +135,38 @@ static int consider_primary(const struct link_addr *addr, void *arg)
 	const unsigned int unfit = addr_is4(&addr->addr)
 					   ? IFA_F_SECONDARY
 					   : IFA_F_TENTATIVE | IFA_F_DEPRECATED | IFA_F_TEMPORARY | IFA_F_DADFAILED;
-	struct primaries *all = arg;
-	struct primary *of = all->of;
+	struct addr_pair *primary = arg;
 
-	while (of < all->of + all->count && of->ifindex != addr->ifindex)
-		of++;
-	if (of == all->of + all->count || addr->scope != RT_SCOPE_UNIVERSE || addr->flags & unfit)
+	if (addr->scope != RT_SCOPE_UNIVERSE || addr->flags & unfit)
 		return 0;
-	if (addr_is4(&addr->addr) && addr_is_any(&of->addrs.v4))
-		of->addrs.v4 = addr->addr;
+	if (addr_is4(&addr->addr) && addr_is_any(&primary->v4))
+		primary->v4 = addr->addr;
 	else if (!addr_is4(&addr->addr) &&
-		 (addr_is_any(&of->addrs.v6) || (is_ula(&of->addrs.v6) && !is_ula(&addr->addr))))
-		of->addrs.v6 = addr->addr;
+		 (addr_is_any(&primary->v6) || (is_ula(&primary->v6) && !is_ula(&addr->addr))))
+		primary->v6 = addr->addr;
 	return 0;
+}
+
+/* The addresses that masquerade takes where the kernel's FIB does not tell which one the host would use. */
+static int note_addresses_of(__u32 ifindex, const struct uplink *uplink, void *arg)
+{
+	struct refreshing *r = arg;
+	struct addr_pair primary = { 0 };
+	struct uplink copy = *uplink;
+	int ret = addr_each(r->host->nl, ifindex, consider_primary, &primary);
+
+	if (ret && ret != -ENODEV)
+		return fail(r->err, EXIT_SYSTEM, "cannot list addresses: %s", strerror(-ret));
+	if (copy.addr4 == addr_to4(&primary.v4) && addr_equal(&copy.addr6, &primary.v6))
+		return 0;
+	copy.addr4 = addr_to4(&primary.v4);
+	copy.addr6 = primary.v6;
+	return write_uplink(r->host, ifindex, &copy, r->err);
 }
 
 static int note_addresses(struct host *host, struct error *err)
 {
-	struct primaries all = { 0 };
-	struct uplink uplink;
-	int ret;
-
-	uplink_each(host, add_primary, &all);
-	ret = addr_each(host->nl, consider_primary, &all);
-	if (ret)
-		return fail(err, EXIT_SYSTEM, "cannot list addresses: %s", strerror(-ret));
-	for (struct primary *of = all.of; of < all.of + all.count; of++) {
-		if (bpf_map_lookup_elem(host->maps[MAP_UPLINKS], &of->ifindex, &uplink))
-			continue;
-		if (uplink.addr4 == addr_to4(&of->addrs.v4) && addr_equal(&uplink.addr6, &of->addrs.v6))
-			continue;
-		uplink.addr4 = addr_to4(&of->addrs.v4);
-		uplink.addr6 = of->addrs.v6;
-		if (write_uplink(host, of->ifindex, &uplink, err))
-			return -1;
-	}
-	return 0;
+	return uplink_each(host, note_addresses_of, &(struct refreshing){ .host = host, .err = err });
 }
 
 int uplinks_refresh(struct host *host, struct error *err)
@@ -200,9 +178,9 @@ int uplinks_refresh(struct host *host, struct error *err)
 	ret = uplink_each(host, refresh_uplink, &r);
 	if (ret)
 		return -1;
-	ret = route_each(host->nl, AF_INET, attach_default_route, &r);
+	ret = route_each(host->nl, AF_INET, RTN_UNICAST, attach_default_route, &r);
 	if (!ret)
-		ret = route_each(host->nl, AF_INET6, attach_default_route, &r);
+		ret = route_each(host->nl, AF_INET6, RTN_UNICAST, attach_default_route, &r);
 	if (ret && ret != -1)
 		return fail(err, EXIT_SYSTEM, "cannot list routes: %s", strerror(-ret));
 	if (ret || note_addresses(host, err))

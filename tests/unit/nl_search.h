@@ -32,7 +32,7 @@ static inline struct addr_search find_addr(struct nl *where, unsigned int ifinde
 {
 	struct addr_search search = { .wanted = { .ifindex = ifindex, .addr = address(text) } };
 
-	assert_int_equal(addr_each(where, search_addr, &search), 0);
+	assert_int_equal(addr_each(where, 0, search_addr, &search), 0);
 	return search;
 }
 
@@ -57,7 +57,7 @@ static inline struct route_search find_route(struct nl *where, const char *dst, 
 	struct route_search search = { .wanted = { .dst = address(dst), .prefix = prefix, .table = table } };
 	int family = addr_is4(&search.wanted.dst) ? AF_INET : AF_INET6;
 
-	assert_int_equal(route_each(where, family, search_route, &search), 0);
+	assert_int_equal(route_each(where, family, RTN_UNSPEC, search_route, &search), 0);
 	return search;
 }
 

@@ -263,7 +263,7 @@ static void survives_changes(void **state)
 	if (!child)
 		churn();
 	while (waitpid(child, &status, WNOHANG) == 0) {
-		int addrs = 0, err = addr_each(nl, count_addr, &addrs);
+		int addrs = 0, err = addr_each(nl, 0, count_addr, &addrs);
 
 		if (err)
 			assert_int_equal(err, -EAGAIN);

@@ -216,14 +216,14 @@ static void lists_many_routes(void **state)
 		route.dst.words[3] = htonl(0x0a000000 + i);
 		assert_int_equal(route_add(nl, &route), 0);
 	}
-	assert_int_equal(route_each(nl, AF_INET, count_route, &routes), 0);
+	assert_int_equal(route_each(nl, AF_INET, RTN_UNSPEC, count_route, &routes), 0);
 	assert_in_range(routes, 1491, 1499);
 	for (unsigned int i = 1490; i < 1500; i++) {
 		route.dst.words[3] = htonl(0x0a000000 + i);
 		assert_int_equal(route_add(nl, &route), 0);
 	}
 	routes = 0;
-	assert_int_equal(route_each(nl, AF_INET, count_route, &routes), 99);
+	assert_int_equal(route_each(nl, AF_INET, RTN_UNSPEC, count_route, &routes), 99);
 }
 
 int main(void)
