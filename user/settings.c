@@ -92,7 +92,7 @@ const struct setting all_settings[] = {
 	  .initial = true,
 	  .max = true },
 	{ .name = "connections",
-	  .text = "connections there is room for, a power of two",
+	  .text = "connections there is room for",
 	  .offset = offsetof(struct settings, connections),
 	  .least = NSBPF_MIN_CONNECTIONS,
 	  .initial = NSBPF_CONNECTIONS,
@@ -149,10 +149,9 @@ int setting_parse(const struct setting *setting, const char *text, __u32 *value)
 	if (setting->least ? number_parse(text, setting->least, setting->max, &number)
 			   : duration_parse(text, 1, setting->max, &number))
 		return -EINVAL;
+	if (setting->least && number & (number - 1))
+		return -EINVAL;
 	*value = number;
-	if (setting->least)
-		for (*value = setting->least; *value < number;)
-			*value *= 2;
 	return 0;
 }
 
@@ -172,7 +171,7 @@ const char *setting_range(const struct setting *setting, char text[SETTING_TEXT]
 	if (setting->off_bit)
 		snprintf(text, SETTING_TEXT, "on, off or default");
 	else if (setting->least)
-		snprintf(text, SETTING_TEXT, "a number from %u to %u (or default)", setting->least, setting->max);
+		snprintf(text, SETTING_TEXT, "a power of two from %u to %u (or default)", setting->least, setting->max);
 	else if (setting->max % DAY)
 		snprintf(text, SETTING_TEXT, "a time from 1s to %uh (or default)", setting->max / HOUR);
 	else

@@ -30,7 +30,7 @@ __u32 setting_get(const struct setting *setting, const struct settings *settings
 /* One store, so `settings` may be in use. */
 void setting_put(const struct setting *setting, struct settings *settings, __u32 value);
 
-/* "240", "240s", "4m", "2h", "1d"; "on" or "off"; a size, which is rounded up; "default": 0 or -EINVAL. */
+/* "240", "240s", "4m", "2h", "1d"; "on" or "off"; "65536"; "default": 0 or -EINVAL. */
 int setting_parse(const struct setting *setting, const char *text, __u32 *value);
 #define SETTING_TEXT 64
 /* "240s", "on" or "65536". */

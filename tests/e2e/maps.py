@@ -24,6 +24,11 @@ def values(host, name):
             json.loads(run("bpftool", "-j", "map", "dump", "pinned", path(host, name)).stdout)]
 
 
+def size(host, name):
+    """How many entries there is room for."""
+    return json.loads(run("bpftool", "-j", "map", "show", "pinned", path(host, name)).stdout)["max_entries"]
+
+
 def write(host, name, index, value):
     """One value of an array, as bytes."""
     run("bpftool", "map", "update", "pinned", path(host, name), "key", *words(index), "value",

@@ -8,13 +8,13 @@ import time
 import maps
 import pytest
 import snapshot
-from topology import TOP, wait_for
+from topology import OUTSIDE_ADDRESS, TOP, wait_for
 
 # The defaults of nat conformance: RFC 4787, 5382, 5508, 6888, 7857. (default, what the RFC asks for at least)
 DEFAULTS = {"timeout.tcp-syn": (240, 240), "timeout.tcp-established": (7440, 7440), "timeout.tcp-fin": (7440, 240),
             "timeout.tcp-closing": (240, 240), "timeout.tcp-reset": (240, 240), "timeout.udp": (300, 120),
             "timeout.icmp": (60, 60), "timeout.fragment": (30, None), "timeout.port": (120, 120),
-            "inbound-refresh": (True, None)}
+            "inbound-refresh": (True, None), "connections": (65536, None)}
 TIMES = [name for name in DEFAULTS if name.startswith("timeout.")]
 DAY = 24 * 60 * 60
 NO_INBOUND_REFRESH = 1
@@ -121,7 +121,8 @@ def test_listing_for_people(host):
                     "timeout.tcp-fin": ["7440s", "7440s", "240s"], "timeout.tcp-closing": ["240s", "240s", "240s"],
                     "timeout.tcp-reset": ["240s", "240s", "240s"], "timeout.udp": ["600s", "300s", "120s"],
                     "timeout.icmp": ["60s", "60s", "60s"], "timeout.fragment": ["30s", "30s", "-"],
-                    "timeout.port": ["120s", "120s", "120s"], "inbound-refresh": ["off", "on", "-"]}
+                    "timeout.port": ["120s", "120s", "120s"], "inbound-refresh": ["off", "on", "-"],
+                    "connections": ["65536", "65536", "-"]}
 
 
 def test_nothing_to_set(host):
@@ -130,6 +131,37 @@ def test_nothing_to_set(host):
     refused = host.nsbpf("set", "timeout.udp", "10m", check=False)
     assert refused.returncode == 3 and refused.stdout == ""
     assert "nsbpf add" in refused.stderr and len(refused.stderr.splitlines()) == 1
+    assert snapshot.difference(before, snapshot.take(host)) == []
+
+
+@pytest.mark.parametrize("room", [8192, 131072])
+def test_room_for_connections(host, room):
+    """Set before anything else, which begins a host; it lasts until `down`."""
+    assert host.nsbpf("set", "connections", room).stdout == ""
+    assert value(host, "connections") == host.json()["connections"]["max"] == room
+    assert host.nsbpf("get", "connections").stdout == f"{room}\n"
+    a = host.add("a")
+    host.outside.udp_echo(7001)
+    assert a.udp(OUTSIDE_ADDRESS, 7001)["data"] == "hello"
+    assert host.json()["connections"]["count"] == 1
+    assert maps.size(host, "connections") == room and maps.size(host, "traffic") == 2 * room
+    before = snapshot.take(host)
+    assert host.nsbpf("set", "connections", room).stdout == "unchanged\n"
+    refused = host.nsbpf("set", "connections", 65536, check=False)
+    assert refused.returncode == 4 and refused.stdout == ""
+    assert f"is {room}" in refused.stderr and "nsbpf down" in refused.stderr and len(refused.stderr.splitlines()) == 1
+    assert snapshot.difference(before, snapshot.take(host)) == []
+    assert a.udp(OUTSIDE_ADDRESS, 7001)["data"] == "hello"
+    host.nsbpf("down")
+    assert value(host, "connections") == 65536
+
+
+@pytest.mark.parametrize("words", ["0", "4096", "8191", "100000", "8388608", "64k", "8192s", "0x2000", "", "on"])
+def test_room_that_there_cannot_be(host, words):
+    before = snapshot.take(host)
+    refused = host.nsbpf("set", "connections", words, check=False)
+    assert refused.returncode == 1 and "a power of two from 8192 to 4194304" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1 and refused.stdout == ""
     assert snapshot.difference(before, snapshot.take(host)) == []
 
 
@@ -185,7 +217,7 @@ def test_help_and_documents_know_every_name(host):
              "nsbpf.8": read("nsbpf.8")}
     for where, text in texts.items():
         for name, (default, _) in DEFAULTS.items():
-            shown = "on" if default is True else f"{default}s"
+            shown = "on" if default is True else default if name == "connections" else f"{default}s"
             assert re.search(rf"{re.escape(name)}(\n| .*\(){shown}\b", text), f"{where}: {name} is not {shown}"
 
 
