@@ -209,7 +209,7 @@ static __always_inline enum verdict from_endpoint_begin(bool ipv6, struct __sk_b
 static __always_inline enum verdict from_endpoint_ip(struct __sk_buff *skb, struct packet *p, const struct endpoint *ep)
 {
 	struct network *net = network_get(ep->network);
-	__u32 now = clock_now();
+	__u32 now;
 	enum verdict v;
 	__u64 ref = 0;
 
@@ -225,6 +225,7 @@ static __always_inline enum verdict from_endpoint_ip(struct __sk_buff *skb, stru
 		return v;
 	if (p->kind == L4_ICMP_OTHER)
 		return from_endpoint_icmp(skb, p, ep->network);
+	now = clock_now();
 	if (p->kind != L4_FRAGMENT || fragment_resolve(p))
 		ref = conn_lookup(&p->tuple);
 	else if (is_hosts_datagram(p))
