@@ -102,6 +102,13 @@ static __always_inline enum verdict parse_l4(bool ipv6, struct __sk_buff *skb, s
 	return proto == IPPROTO_UDP ? parse_udp(skb, p) : parse_icmp(ipv6, skb, p);
 }
 
+/* A GSO packet of more than 64 KiB (BIG TCP, where a device's gso_max_size allows it) has no room for its length in the
+ * header: that says 0 (iph_totlen(); RFC 2675). */
+static __always_inline bool is_big_tcp(struct __sk_buff *skb, __be16 length)
+{
+	return !length && skb->gso_size;
+}
+
 static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct packet *p)
 {
 	struct iphdr *ip;
@@ -114,7 +121,7 @@ static __always_inline enum verdict parse_ipv4(struct __sk_buff *skb, struct pac
 		return drop(p, DROP_MALFORMED);
 
 	header = ip->ihl * 4;
-	total = bpf_ntohs(ip->tot_len);
+	total = is_big_tcp(skb, ip->tot_len) ? skb->len - ETH_HLEN : bpf_ntohs(ip->tot_len);
 	if (ip->version != 4 || header < sizeof(*ip) || total < header || total + ETH_HLEN > skb->len)
 		return drop(p, DROP_MALFORMED);
 
@@ -247,7 +254,7 @@ __noinline int parse_ipv6(struct __sk_buff *skb, struct packet *p)
 	ip = packet_data(skb) + ETH_HLEN;
 	if ((void *)(ip + 1) > packet_end(skb))
 		return drop(p, DROP_MALFORMED);
-	p->length = IPV6_HLEN + bpf_ntohs(ip->payload_len);
+	p->length = is_big_tcp(skb, ip->payload_len) ? skb->len - ETH_HLEN : IPV6_HLEN + bpf_ntohs(ip->payload_len);
 	if (ip->version != 6 || p->length + ETH_HLEN > skb->len)
 		return drop(p, DROP_MALFORMED);
 

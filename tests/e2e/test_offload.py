@@ -2,6 +2,7 @@
 """Offloads on and off, MTUs, fragments: the bytes that arrive are those that were sent."""
 import json
 import os
+import struct
 
 import pytest
 from scapy.layers.inet import UDP
@@ -11,6 +12,9 @@ from wire import GATEWAY_MAC, bulk, datagrams, mirror
 pytestmark = pytest.mark.attach
 
 MEBIBYTE = 1 << 20
+KERNEL = tuple(int(part) for part in os.uname().release.split(".")[:2])
+# linux/rtnetlink.h, linux/if_link.h
+RTM_NEWLINK, NLM_F_REQUEST, NLM_F_ACK, IFLA_GSO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE = 16, 1, 4, 41, 63
 
 # device: features to switch off; "ns" and "veth" are the two ends of the endpoint's pair
 OFFLOADS = {
@@ -59,6 +63,42 @@ def test_bulk_tcp_inside(host, a, b, offload, family):
     bulk(a, b, family.host, port=5000)
     bulk(b, b, family.host, port=5000)
     bulk(host, b, family.loopback, port=5000)
+
+
+TALK_TO_RTNETLINK = """
+import os, socket, struct, sys
+with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as rtnl:
+    rtnl.send(bytes.fromhex(sys.argv[1]))
+    error, = struct.unpack_from("=i", rtnl.recv(4096), 16)
+if error:
+    sys.exit(os.strerror(-error))
+"""
+
+
+def allow_big_tcp(netns, device, size=185000):
+    """As `ip link set DEV gso_max_size N gso_ipv4_max_size N`, of which Debian 12's knows the first only."""
+    attributes = b"".join(struct.pack("=HHI", 8, number, size) for number in (IFLA_GSO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE))
+    body = struct.pack("=BxHiII", 0, 0, netns.link(device)["ifindex"], 0, 0) + attributes
+    message = struct.pack("=IHHII", 16 + len(body), RTM_NEWLINK, NLM_F_REQUEST | NLM_F_ACK, 1, 0) + body
+    netns.run("python3", "-c", TALK_TO_RTNETLINK, message.hex())
+
+
+@pytest.mark.skipif(KERNEL < (6, 3), reason="no BIG TCP for IPv4")
+@pytest.mark.parametrize("where", ["inside", "towards an uplink that is allowed as much", "towards one that is not"])
+def test_big_tcp(host, a, b, where, family):
+    """Packets of more than 64 KiB. Where the uplink takes them no larger, the kernel cuts them."""
+    for netns in (a, b):
+        allow_big_tcp(netns, "eth0")
+    if where == "inside":
+        bulk(a, b, b.address_of(family))
+    else:
+        if where == "towards an uplink that is allowed as much":
+            allow_big_tcp(host, "up0")
+            allow_big_tcp(host.outside, "wan0")
+        host.nsbpf("expose", a.name, "5000")
+        bulk(a, host.outside, family.far)
+        bulk(host.outside, a, family.host, port=5000)
+    assert host.json()["drops"]["malformed"] == 0
 
 
 def test_bulk_tcp_with_gro_on_the_veths(host, a, family):

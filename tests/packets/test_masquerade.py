@@ -8,7 +8,7 @@ from scapy.layers.l2 import Ether
 from scapy.packet import Padding, Raw
 from scapy.utils import checksum
 
-from bpf import REDIRECT
+from bpf import REDIRECT, SHOT
 from flows import refused
 from rig import expect, l4_of, translated
 from state import packed
@@ -90,6 +90,16 @@ def test_gso_packet(rig):
     """Larger than the MTU, and cut to size later: not too big."""
     port = rig.port()
     packet = rig.sent(rig.a, OUTSIDE_FAR) / TCP(sport=port, dport=80) / Raw(bytes(3000))
+    result = rig.from_endpoint(rig.a, packet, gso_size=1480 - rig.family.header_size, gso_segs=3)
+    expect(result, REDIRECT, translated(packet, src=HOST_ADDRESS))
+
+
+def test_big_tcp_packet(rig):
+    """Of more than 64 KiB, which its header can't say. Without GSO that header is malformed."""
+    no_length = {"len": 0} if rig.family.number == 4 else {"plen": 0}
+    packet = rig.sent(rig.a, OUTSIDE_FAR, **no_length) / TCP(sport=rig.port(), dport=80) / Raw(bytes(3000))
+    with rig.dropped("malformed"):
+        assert rig.from_endpoint(rig.a, packet)[0] == SHOT
     result = rig.from_endpoint(rig.a, packet, gso_size=1480 - rig.family.header_size, gso_segs=3)
     expect(result, REDIRECT, translated(packet, src=HOST_ADDRESS))
 
