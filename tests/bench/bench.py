@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""nsbpf beside the bare wire and what else there is: traffic, much of everything, commands, and the BPF programs alone.
+"""nsbpf beside the bare wire and what else there is: traffic, much of everything, commands, the BPF programs alone.
 
-All contestants exist at once, and take turns at each measure of each round: what disturbs the machine for a while
-disturbs them alike. The bare wire runs with each path again, so that its figure is of the same minute.
+All contestants exist at once and take turns at each measure: what disturbs the machine for a while disturbs them all.
+The bare wire runs with each path again, so that its figure is of the same minute.
 """
 import contextlib
 import json
@@ -78,7 +78,8 @@ def main():
     if about["load_before"] >= 1:
         print(f"The machine is busy (load {about['load_before']:.1f}): the figures below mean little.")
     bench = Bench(plan())
-    results = {"machine": about, "plan": bench.plan._asdict(), **bench.run(), "stolen": stolen_share(before, cpu_times())}
+    results = {"machine": about, "plan": bench.plan._asdict(), **bench.run(),
+               "stolen": stolen_share(before, cpu_times())}
     with open(f"{TOOLS}/results.json", "w", encoding="utf-8") as file:
         json.dump(results, file, indent=1)
     results = json.loads(json.dumps(results))  # as whoever reads the file will have them

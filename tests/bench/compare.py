@@ -3,8 +3,8 @@
 
     sudo tests/bench/run compare BEFORE AFTER        absolute paths of two nsbpf
 
-Where the kernel puts a program and its maps costs or saves some 15 ns a packet, the empty program's too. So each build has
-several hosts, each with programs of its own; the figure is the median of theirs, beside the least and the most.
+Where the kernel puts a program and its maps costs or saves some 15 ns a packet, the empty program's too. So each build
+has several hosts, each with programs of its own; the figure is the median of theirs, beside the least and the most.
 IPv6 stands beside IPv4. A build without it leaves its columns empty.
 """
 import contextlib

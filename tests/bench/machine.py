@@ -29,8 +29,8 @@ def machine():
 def describe(about):
     """One line."""
     return (f"Linux {about['kernel']} {about['machine']}, {about['cpus']} × {about['cpu']}"
-            f"{' (virtual)' if about['hypervisor'] else ''}, {about['memory_gib']} GiB, {about['iptables']}, {about['nft']}, "
-            f"{about['iperf3']}; traffic by IPv{about['family']}")
+            f"{' (virtual)' if about['hypervisor'] else ''}, {about['memory_gib']} GiB, {about['iptables']}, "
+            f"{about['nft']}, {about['iperf3']}; traffic by IPv{about['family']}")
 
 
 def stolen_share(before, after):

@@ -71,8 +71,8 @@ def busy_seconds(before):
 
 
 def stream(path, durations, options):
-    """By Reno, whatever this machine's default is: BBR's timers would be measured instead of the way of a packet. The CPU
-    time has the start of iperf3 in it, some 20 ms, as everybody's has."""
+    """By Reno, whatever this machine's default is: with BBR its timers would be measured, not the way of a packet.
+    The CPU time has the start of iperf3 in it, some 20 ms, as everybody's has."""
     before = cpu_times()
     with serving(path.server, "listening", "iperf3", "--server", "--one-off", "--forceflush", "--port", IPERF_PORT):
         said = client(path.client, "iperf3", "--json", "--client", path.address, "--port", IPERF_PORT,

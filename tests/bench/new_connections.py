@@ -4,7 +4,8 @@ ports to one port outside, until no NAT port is left for more. More may get thro
 that were never answered give way."""
 from subprocess import DEVNULL
 
-from contestant import FAMILY, TOOLS
+from bridge import BridgeIptables, BridgeNft
+from contestant import FAMILY, TOOLS, NsbpfTcx
 from measures import CPUS, UDP_PORT, Figure, on_cpu, result, serving
 from traffic import measure, turns
 
@@ -32,9 +33,17 @@ def open_all(entrant):
     return {"rate": said["first"] / said["seconds"] / 1e3, "reached": said["flows"], "ports": said["ports"]}
 
 
-def new_connections(bench, kinds):
+def wanted(bench):
+    return [kind for kind in (BridgeIptables, BridgeNft, NsbpfTcx) if kind in bench.classes]
+
+
+def steps(bench):
+    return len(wanted(bench)) * bench.plan.rounds
+
+
+def run(bench):
     """Figure → contestant → samples. A new host each time, as a full table stays full for minutes."""
-    kinds = [kind for kind in kinds if kind in bench.classes]
+    kinds = wanted(bench)
     samples = {name: {kind.key: [] for kind in kinds} for name in FIGURES}
     for number in range(bench.plan.rounds):
         title = f"new connections, round {number + 1} of {bench.plan.rounds}"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Plots of a run, as SVG by gnuplot: contestants by path, much of something, the programs. Bars are medians, and the lines
-on them reach from the least to the most.
+"""Plots of a run, as SVG by gnuplot: contestants by path, much of something, the programs. Bars are medians, and the
+lines on them reach from the least to the most.
 
-    tests/bench/plots.py RESULTS.json    into the directory of that file
+    tests/bench/run plots RESULTS.json    into the directory of that file
 """
 import json
 import os
@@ -70,15 +70,17 @@ def scale(results):
         amounts = results["scale"][part]
         there = next(iter(amounts.values()))["connections"]["rate"]
         series = {key: name for key, name in results["contestants"].items() if key in there}
-        yield Panel(f"{MEASURES['connections'].title}, by {title}", MEASURES["connections"].figures["rate"].unit, series, [
-            (f"{int(amount):,}", [bar(measures["connections"]["rate"].get(key)) for key in series])
-            for amount, measures in amounts.items()])
+        groups = [(f"{int(amount):,}", [bar(measures["connections"]["rate"].get(key)) for key in series])
+                  for amount, measures in amounts.items()]
+        what = MEASURES["connections"]
+        yield Panel(f"{what.title}, by {title}", what.figures["rate"].unit, series, groups)
 
 
 def programs(results):
     families = next(iter(results["programs"].values()))
-    yield Panel("BPF programs, one packet", "ns", {family: family for family in families}, [
-        (PROGRAMS[name], [bar(cells.get(family)) for family in families]) for name, cells in results["programs"].items()])
+    groups = [(PROGRAMS[name], [bar(cells.get(family)) for family in families])
+              for name, cells in results["programs"].items()]
+    yield Panel("BPF programs, one packet", "ns", {family: family for family in families}, groups)
 
 
 PLOTS = {"traffic": traffic, "scale": scale, "programs": programs}
@@ -96,6 +98,6 @@ def plots(results, directory):
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: tests/bench/plots.py RESULTS.json")
+        sys.exit("usage: tests/bench/run plots RESULTS.json")
     with open(sys.argv[1], encoding="utf-8") as file:
         print("\n".join(plots(json.load(file), os.path.dirname(sys.argv[1]) or ".")))

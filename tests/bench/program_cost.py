@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What one packet costs in the BPF programs alone: of an established connection on each way, and the first of one, in both
-families.
+"""What one packet costs in the BPF programs alone: of an established connection on each way, and the first of one, in
+both families.
 
 BPF_PROG_TEST_RUN repeats a program on one and the same buffer. These programs rewrite it, so that from the second time
 on they would meet a packet that is none of theirs: each run is a system call of its own here, which finds caches less
@@ -74,8 +74,8 @@ def source_port(run, family):
 
 
 class Programs:
-    """A host's programs, with connections of endpoint "a" in each family it has: to the outside by UDP and TCP, and to "b"
-    directly and by the host's EXPOSED port. So has the outside, by that port."""
+    """A host's programs, with connections of endpoint "a" in each family it has: to the outside by UDP and TCP, to "b"
+    directly, and to "b" by the host's EXPOSED port. By that port the outside has one, too."""
 
     def __init__(self, host):
         self.host = host
@@ -85,7 +85,8 @@ class Programs:
         self.outside_mac = host.outside.link("wan0")["address"]
         pins = next(path for path in (f"{mount}/nsbpf/{host.cookie:016x}/programs" for mount in bpffs_mounts())
                     if os.path.exists(path))
-        self.fds = {"empty": load_empty(), "out": obj_get(f"{pins}/from_endpoint"), "in": obj_get(f"{pins}/from_uplink")}
+        self.fds = {"empty": load_empty(),
+                    "out": obj_get(f"{pins}/from_endpoint"), "in": obj_get(f"{pins}/from_uplink")}
         self.addresses = {short: {6 if ":" in address else 4: address for address in info["addresses"]}
                           for short, info in self.infos.items()}
         self.families = list(self.addresses["a"])
@@ -147,7 +148,8 @@ class Programs:
                 return statistics.median(self.runs[name, family].once() for _ in range(count))
             flows = itertools.islice(self.new_flows[family], count)
             server = FAMILIES[family][1]
-            return statistics.median(self._out("a", family, server, *udp(sport, dport)).once() for dport, sport in flows)
+            packets = (udp(sport, dport) for dport, sport in flows)
+            return statistics.median(self._out("a", family, server, *packet).once() for packet in packets)
 
 
 def program_cost(contestant, count):
@@ -170,7 +172,7 @@ def steps(_):
 
 
 def programs(bench):
-    """Program → family → samples. How they are attached makes no difference: the clsact one is there on any kernel."""
+    """Program → family → samples. How they are attached makes no difference: clsact is there on any kernel."""
     samples = {}
     bench.progress.milestone("BPF programs")
     with bench.attempt("BPF programs"), bench.entrants([NsbpfClsact]) as (entrant,):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The same topology with programs that do nothing but redirect (redirect.bpf.c), attached by TCX where nsbpf's are: what
-no datapath at these hooks can beat. They translate nothing, so the outside has a route to the endpoints' subnet, and its
-clients use their addresses. From the host to an endpoint there is no program at all on the way there.
+"""The same topology with programs that do nothing but redirect (redirect.bpf.c), attached by TCX where nsbpf's are:
+what no datapath at these hooks can beat. They translate nothing, so the outside has a route to the endpoints' subnet,
+and its clients use their addresses. On the way from the host to an endpoint there is no program.
 """
 import os
 

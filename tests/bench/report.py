@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Results in words: on the terminal, and as Markdown.
 
-    tests/bench/report.py RESULTS.json    the tables of a run, as docs/performance.md has them
+    tests/bench/run report RESULTS.json    the tables of a run, as docs/performance.md has them
 """
 import json
 import sys
@@ -10,8 +10,8 @@ from machine import describe
 from tables import tables
 
 LABEL, UNIT, CELL = 36, 8, 18
-LEGEND = ("median (lowest–highest); below it the ratios to the bare wire and to bridge and iptables, or to the least amount "
-          "where there is more and more of something")
+LEGEND = ("median (lowest–highest); below it the ratios to the bare wire and to bridge and iptables, or to the least "
+          "amount where there is more and more of something, each the median of the rounds' own")
 
 
 def figure_text(value):
@@ -59,6 +59,6 @@ def print_markdown(results):
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        sys.exit("usage: tests/bench/report.py RESULTS.json")
+        sys.exit("usage: tests/bench/run report RESULTS.json")
     with open(sys.argv[1], encoding="utf-8") as file:
         print_markdown(json.load(file))

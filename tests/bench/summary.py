@@ -15,7 +15,9 @@ def summary(tree):
 
 
 def ratio(cell, base):
-    """Of the medians; None where one of them is missing."""
-    if cell and base and base.get("median") and "median" in cell:
+    """The median of the rounds' ratios, as what disturbs a round disturbs both; None where one of them is missing."""
+    if not cell or not base or "median" not in cell or not base.get("median"):
+        return None
+    if len(cell["samples"]) != len(base["samples"]):
         return cell["median"] / base["median"]
-    return None
+    return statistics.median(a / b for a, b in zip(cell["samples"], base["samples"]))
