@@ -49,18 +49,34 @@ class Bench:
         return {"contestants": {kind.key: kind.title for kind in self.classes}, **results, "failures": self.failures}
 
     @contextlib.contextmanager
-    def entrants(self, kinds):
+    def entrants(self, kinds, prepare=None):
+        """One of each, gone afterwards; without those that prepare(entrant) failed for."""
         with contextlib.ExitStack() as stack:
             entrants = []
             for kind in kinds:
                 entrants.append(kind())
-                stack.callback(entrants[-1].close)
-            yield entrants
+                stack.callback(self._close, entrants[-1])
+            yield [entrant for entrant in entrants if not prepare or self._prepared(entrant, prepare)]
+
+    def _prepared(self, entrant, prepare):
+        with self._going_on(f"preparing {entrant.title}"):
+            prepare(entrant)
+            return True
+        return False
+
+    def _close(self, entrant):
+        with self._going_on(f"removing {entrant.title}"):
+            entrant.close()
 
     @contextlib.contextmanager
     def attempt(self, what):
         """A failure costs one figure, not the whole run; it is told at once and at the end."""
         self.progress.step(what)
+        with self._going_on(what):
+            yield
+
+    @contextlib.contextmanager
+    def _going_on(self, what):
         try:
             yield
         except FAILURES as failure:

@@ -22,7 +22,7 @@ def wanted(bench):
 
 
 def steps(bench):
-    return sum(map(len, wanted(bench).values())) * bench.plan.rounds * (1 + len(KEYS))
+    return bench.plan.rounds * sum(1 + len(amounts) * len(KEYS) for amounts in wanted(bench).values())
 
 
 def prepare(entrant):
@@ -61,11 +61,10 @@ def run(bench):
         title = f"{TITLE}, round {number + 1} of {bench.plan.rounds}"
         bench.progress.milestone(title)
         for kind in turns(list(amounts), number):
-            with bench.entrants([kind]) as (entrant,):
+            with bench.entrants([kind]) as (entrant,), bench.attempt(f"{title}, {entrant.title}"):
                 target = prepare(entrant)
                 for amount in amounts[kind]:
-                    with bench.attempt(f"{title}, {amount}, {entrant.title}"):
-                        fill(entrant, target.path.client, amount)
+                    fill(entrant, target.path.client, amount)
                     for key in KEYS:
                         take(bench, f"{title}, {amount}", entrant, target, key, samples[amount])
     return samples

@@ -2,6 +2,7 @@
 """How fast new connections are made, and how many there can be: both endpoints send one UDP packet from each of their
 ports to one port outside, until no NAT port is left for more. More may get through than there are ports, where those
 that were never answered give way."""
+from operator import methodcaller
 from subprocess import DEVNULL
 
 from bridge import BridgeIptables, BridgeNft
@@ -49,7 +50,7 @@ def run(bench):
         title = f"new connections, round {number + 1} of {bench.plan.rounds}"
         bench.progress.milestone(title)
         for kind in turns(kinds, number):
-            with bench.entrants([kind]) as (entrant,):
-                entrant.prepare()
-                measure(bench, title, entrant, samples, lambda e=entrant: open_all(e))
+            with bench.entrants([kind], methodcaller("prepare")) as entrants:
+                for entrant in entrants:
+                    measure(bench, title, entrant, samples, lambda e=entrant: open_all(e))
     return samples

@@ -17,6 +17,7 @@ from tables import SCALE
 
 COLOURS = {"bare": "#999999", "bridge": "#e69f00", "nft": "#d55e00", "cni": "#cc79a7", "tcx": "#0072b2",
            "clsact": "#56b4e9", "redirect": "#444444", "IPv4": "#0072b2", "IPv6": "#56b4e9"}
+GAP = ["NaN"] * 3  # for what was not measured
 WIDTH, HEIGHT = 1200, 420  # of a panel
 STYLE = """set encoding utf8
 set datafile separator "\\t"
@@ -44,14 +45,17 @@ def draw(panels, path):
         lines += ["\t".join([label, *(str(value) for bar in bars for value in bar)]) for label, bars in panel.groups]
         lines += ["END", f"set title '{panel.title}'", f"set ylabel '{panel.unit}'"]
         bars = (f"{data} using {2 + 3 * n}:{3 + 3 * n}:{4 + 3 * n}:xtic(1) title '{title}' lc rgb '{COLOURS[key]}'"
-                for n, (key, title) in enumerate(panel.series.items()))
+                for n, (key, title) in enumerate(panel.series.items())
+                if any(bars[n] != GAP for _, bars in panel.groups))  # gnuplot refuses a row of gaps
         lines.append("plot " + ", ".join(bars))
     run("gnuplot", input="\n".join(lines) + "\n")
 
 
-def bar(cell, base=1):
-    """NaN, a gap, for what was not measured."""
-    return [cell[what] / base if cell and what in cell else "NaN" for what in ("median", "min", "max")]
+def bar(cell, base):
+    """As a ratio to `base`, where that is not 1."""
+    if not cell or not base or "median" not in cell:
+        return GAP
+    return [cell[what] / base for what in ("median", "min", "max")]
 
 
 def traffic(results):
@@ -59,7 +63,7 @@ def traffic(results):
     for path, measures in results["traffic"].items():
         groups = []
         for key, figures in measures.items():
-            base = figures["rate"]["bare"].get("median", float("nan"))
+            base = figures["rate"]["bare"].get("median")
             groups.append((MEASURES[key].title, [bar(figures["rate"][k], base) for k in results["contestants"]]))
         yield Panel(PATHS[path], "ratio to the bare wire", results["contestants"], groups)
 
@@ -70,7 +74,7 @@ def scale(results):
         amounts = results["scale"][part]
         there = next(iter(amounts.values()))["connections"]["rate"]
         series = {key: name for key, name in results["contestants"].items() if key in there}
-        groups = [(f"{int(amount):,}", [bar(measures["connections"]["rate"].get(key)) for key in series])
+        groups = [(f"{int(amount):,}", [bar(measures["connections"]["rate"].get(key), 1) for key in series])
                   for amount, measures in amounts.items()]
         what = MEASURES["connections"]
         yield Panel(f"{what.title}, by {title}", what.figures["rate"].unit, series, groups)
@@ -78,7 +82,7 @@ def scale(results):
 
 def programs(results):
     families = next(iter(results["programs"].values()))
-    groups = [(PROGRAMS[name], [bar(cells.get(family)) for family in families])
+    groups = [(PROGRAMS[name], [bar(cells.get(family), 1) for family in families])
               for name, cells in results["programs"].items()]
     yield Panel("BPF programs, one packet", "ns", {family: family for family in families}, groups)
 

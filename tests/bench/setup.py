@@ -5,8 +5,6 @@ import scale_setup
 import setup_times
 from contestant import NsbpfClsact, NsbpfTcx
 
-TITLE = "commands"
-
 
 def _with_commands(bench):
     return [kind for kind in bench.classes if kind.has_commands]
@@ -36,7 +34,7 @@ def commands(bench):
     samples = _samples(setup_times.STEPS, kinds)
     with bench.entrants(kinds) as entrants:
         for entrant in entrants * bench.plan.setups:
-            with bench.attempt(f"{TITLE}, {entrant.title}"):
+            with bench.attempt(f"commands, {entrant.title}"):
                 _note(samples, entrant, setup_times.setup_times(entrant))
     return samples
 
@@ -53,7 +51,7 @@ def once(bench, what, names, kinds, function):
 
 
 def setup(bench):
-    bench.progress.milestone(TITLE)
+    bench.progress.milestone("commands")
     results = {"commands": commands(bench)}
     kinds = _with_much(bench)
     bench.progress.milestone("commands with much")

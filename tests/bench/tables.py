@@ -15,7 +15,6 @@ Table = namedtuple("Table", "title columns rows")
 Row = namedtuple("Row", "title unit cells")
 Cell = namedtuple("Cell", "figure ratios")  # figure: as summary() has it
 
-TO_BARE, TO_IPTABLES = "to the bare wire", "to bridge+iptables"
 SCALE = {"exposed": "exposed ports", "connections": "connections in the table (masquerade)"}
 
 
@@ -59,7 +58,6 @@ def much(results):
 
 def _amounts(results, title, amounts):
     """A row for each amount, and ratios to the same contestant's least. Latencies are in the JSON file."""
-    """A row for each amount; ratios to the same contestant with the least."""
     least = next(iter(amounts))
     columns = _columns(results, next(iter(amounts[least].values()))["rate"])
     rows = []

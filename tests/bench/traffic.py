@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The traffic of all contestants on all paths: path → measure → figure → contestant → samples."""
+from operator import methodcaller
+
 from contestant import PATHS
 from measures import MEASURES, requests
 
@@ -29,9 +31,7 @@ def traffic(bench):
         title = f"round {number + 1} of {plan.rounds}"
         bench.progress.milestone(title)
         # New hosts: where the kernel puts a host's memory makes 2 or 3 %, for all of its life.
-        with bench.entrants(turns(kinds, number)) as entrants:
-            for entrant in entrants:
-                entrant.prepare()
+        with bench.entrants(turns(kinds, number), methodcaller("prepare")) as entrants:
             for path, entrant in ((p, e) for p in plan.paths for e in entrants):
                 with bench.attempt(f"{title}, warming up, {PATHS[path]}, {entrant.title}"):
                     requests(entrant.paths[path], plan.warm_up)
