@@ -8,8 +8,7 @@ from contestant import TOOLS
 from scale_setup import Step
 from topology import NSBPF, bpffs_mounts
 
-# The maps that have room for so and so many connections. Others don't grow with that number.
-PER_CONNECTION = ("connections", "index", "nat_ports", "deadlines", "timed")
+ROOM = 65536, 131072  # connections that there is room for; the first is the default
 ENDPOINTS, QUICK_ENDPOINTS = 1000, 50
 
 VERBS = {
@@ -33,11 +32,15 @@ STEPS = {
 }
 
 
-def map_sizes(host):
-    """Bytes of each pinned map."""
-    paths = next(found for found in (glob.glob(f"{mount}/nsbpf/{host.cookie:016x}/maps/*") for mount in bpffs_mounts())
-                 if found)
-    return {os.path.basename(path): memlock(path) for path in paths}
+def size_of_maps(host, room):
+    """Bytes of all pinned maps of a host that has room for so many connections."""
+    host.nsbpf("set", "connections", room)
+    # By their names, as bpffs may be mounted more than once.
+    pins = {os.path.basename(path): path for mount in bpffs_mounts()
+            for path in glob.glob(f"{mount}/nsbpf/{host.cookie:016x}/maps/*")}
+    found = sum(map(memlock, pins.values()))
+    host.nsbpf("down")
+    return found
 
 
 def memlock(path):
@@ -62,12 +65,9 @@ def peaks(host, suffix=""):
 def memory(contestant, quick=False):
     """A figure for each step. The host has nothing before."""
     host = contestant.host
-    found = {"start": peak(host, "add", "e0")}
-    sizes = map_sizes(host)
-    capacity = host.json()["connections"]["max"]
-    found["maps"] = sum(sizes.values()) / 2**20
-    found["connection"] = sum(sizes.get(name, 0) for name in PER_CONNECTION) / capacity
-    found |= peaks(host)
+    usual, twice = (size_of_maps(host, room) for room in ROOM)
+    found = {"maps": usual / 2**20, "connection": (twice - usual) / (ROOM[1] - ROOM[0]),
+             "start": peak(host, "add", "e0"), **peaks(host)}
     for number in range(1, QUICK_ENDPOINTS if quick else ENDPOINTS):
         contestant.add(f"e{number}")
     return found | peaks(host, "_many")
