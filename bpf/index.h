@@ -151,6 +151,21 @@ static __always_inline bool bucket_replace(struct index_bucket *b, __u64 from, _
 	return false;
 }
 
+/* Into the other bucket, of which nobody knows yet that it has no such tag. */
+static __always_inline __u64 bucket_insert_elsewhere(struct index_bucket *preferred, struct index_bucket *other,
+						     __u64 word)
+{
+	__u64 same = bucket_find(other, word >> 32);
+
+	if (same)
+		return same;
+	__sync_fetch_and_add(&preferred->elsewhere, 1); /* before anybody could miss it */
+	if (bucket_replace(other, 0, word))
+		return 0;
+	__sync_fetch_and_add(&preferred->elsewhere, -1);
+	return -1;
+}
+
 /* 0: done. Else the word with the same tag, which is in the way, or -1 if both buckets are full. Two words of a tag
  * have no place in a bucket, even if they are about different things, once in a billion times: who looks for one could
  * find the other. */
@@ -165,13 +180,8 @@ static __always_inline __u64 bucket_insert(struct index_bucket *preferred, struc
 		same = bucket_find(other, word >> 32);
 	if (!same) {
 		used = bucket_used(preferred);
-		if ((used > BUCKET_PREFERRED && used > bucket_used(other)) || !bucket_replace(preferred, 0, word)) {
-			__sync_fetch_and_add(&preferred->elsewhere, 1); /* before anybody could miss it */
-			if (!bucket_replace(other, 0, word)) {
-				__sync_fetch_and_add(&preferred->elsewhere, -1);
-				same = -1;
-			}
-		}
+		if ((used > BUCKET_PREFERRED && used > bucket_used(other)) || !bucket_replace(preferred, 0, word))
+			same = bucket_insert_elsewhere(preferred, other, word);
 	}
 	bpf_spin_unlock(&preferred->lock);
 	return same;
