@@ -115,6 +115,14 @@ def test_qdiscs_and_filters_of_others_stay(host):
     assert snapshot.difference(before, snapshot.take(host)) == []
 
 
+def test_an_empty_qdisc_of_others_stays(host):
+    run("tc", "-n", host.netns, "qdisc", "add", "dev", "up0", "clsact")
+    before = snapshot.take(host)
+    host.add("a")
+    host.nsbpf("down")
+    assert snapshot.difference(before, snapshot.take(host)) == []
+
+
 @pytest.mark.families("both")
 def test_routes_and_addresses_of_others_stay(host):
     host.ip_batch("route add 10.80.3.4/32 dev up0 table 99", "route add 192.0.2.128/25 via " + OUTSIDE_ADDRESS,
