@@ -70,8 +70,8 @@ struct {
 
 /*
  * Connections, by place - 1. The kernel's hash map would take 64 bytes of its own for each direction, and have both
- * directions' NAT in each; these arrays take some 240 bytes a connection in all. MMAPABLE ones begin at a page, so that
- * what is as long as a cache line is in one. The loader says how long they are: see max_connections.
+ * directions' NAT in each; these arrays take 256 bytes a connection in all, bindings included. MMAPABLE ones begin at a
+ * page, so that what is as long as a cache line is in one. The loader says how long they are: see max_connections.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
