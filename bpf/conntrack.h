@@ -211,6 +211,9 @@ static __always_inline void conn_prepare(const struct tuple *original, const str
 
 	if (!c || !t[DIR_ORIGINAL] || !t[DIR_REPLY])
 		return;
+	/* First of all, and with a barrier: whoever is still at work for the place's last connection notices by this.
+	 */
+	__sync_lock_test_and_set((__u64 *)c->tags, 0);
 	__builtin_memset(c, 0, sizeof(*c));
 	c->tuples[DIR_ORIGINAL] = *original;
 	c->endpoint = plan->endpoint;

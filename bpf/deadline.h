@@ -10,7 +10,7 @@
 
 #define CLOCK_MONOTONIC 1
 
-#define DEADLINE_RETRIES 8 /* as often may it be put off while we take it away */
+#define DEADLINE_RETRIES 8 /* as often may it be put off while we take it away, or change it */
 #define SWEEP_STEPS 1024
 #define SWEEPS (max_connections / NSBPF_BLOCK_WORDS / SWEEP_STEPS) /* that go over all of them */
 
@@ -42,10 +42,15 @@ static __always_inline void deadline_begin(__u32 place, __u32 idle)
 /* If it has not ended: a place that is free stays free. */
 static __always_inline void deadline_change(__u32 place, __u32 idle)
 {
-	__u32 *at = deadline_get(place), was = at ? *(volatile __u32 *)at : 0;
+	__u32 *at = deadline_get(place), was;
 
-	if (was)
-		__sync_val_compare_and_swap(at, was, deadline_in(idle));
+	if (!at)
+		return;
+	for (int i = 0; i < DEADLINE_RETRIES; i++) {
+		was = *(volatile __u32 *)at;
+		if (!was || __sync_val_compare_and_swap(at, was, deadline_in(idle)) == was)
+			return;
+	}
 }
 
 /* The connection that `ref` names ends. False: it has, or somebody else was faster. */

@@ -242,7 +242,14 @@ __noinline int binding_show(const struct binding_key *key, __u32 port)
 		return 0;
 	word = binding_word(key, hash, port);
 	in_the_way = bucket_insert(preferred, other, word);
-	return in_the_way == word ? 0 : binding_port(key, in_the_way);
+	if (!in_the_way || in_the_way == word)
+		return 0;
+	if (binding_port(key, in_the_way))
+		return binding_port(key, in_the_way);
+	/* It leads to a port that is somebody else's by now: left over from a race of two releases. */
+	bucket_remove(preferred, other, in_the_way);
+	bucket_insert(preferred, other, word);
+	return 0;
 }
 
 /* And goes. */

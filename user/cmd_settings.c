@@ -7,6 +7,7 @@
 #include "connections.h"
 #include "listing.h"
 #include "settings.h"
+#include "teardown.h"
 
 void print_settings_help(void)
 {
@@ -74,7 +75,7 @@ int cmd_set(int argc, char **argv)
 	if (setting_parse(setting, argv[2], &value))
 		return report_usage("%s %s: %s is wanted", argv[1], argv[2], setting_range(setting, text));
 	ret = host_change(&host, &err) ? -1 : change(&host, setting, value, &err);
-	host_close(&host);
+	host_finish(&host, ret < 0);
 	if (ret < 0)
 		return report(&err);
 	return report_change(ret, ret ? below_floor(setting, value, text, sizeof(text)) : NULL);

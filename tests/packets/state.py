@@ -165,6 +165,14 @@ class State:
             if now[at:at + BUCKET.size] != kept[at:at + BUCKET.size]:
                 self._maps["bindings"].update(struct.pack("=I", at // BUCKET.size), kept[at:at + BUCKET.size])
 
+    def free_for(self, node, proto, port, address=HOST_ADDRESS):
+        """A NAT port that nobody uses was another endpoint's last."""
+        index = next(index for index, (addr, _) in self.nat_addresses().items() if addr == self._address(address))
+        number = (index * len(NAT_PROTOS) + NAT_PROTOS.index(proto) << 16) + port
+        own, _, users, freed = struct.unpack("=4H", struct.pack("=Q", self._ports[number]))
+        assert not users
+        self.rig.nat_ports.update(struct.pack("=I", number), struct.pack("=4H", own, slot(node), 0, freed))
+
     def forget_openings(self):
         """As if all that may give way had been overwritten in the ring."""
         pressure = self.pressure()

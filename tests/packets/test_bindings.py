@@ -112,13 +112,16 @@ def test_nothing_is_left_of_it(make_rig, proto, how, collision):
 
 
 @pytest.mark.parametrize("proto", PROTOS)
-def test_an_entry_that_leads_to_no_binding_is_replaced(rig, state, proto):
+@pytest.mark.parametrize("whose", ["its own still", "another's"])
+def test_an_entry_that_leads_to_no_binding_is_replaced(rig, state, proto, whose):
     """Two releases at once may leave one. It must not cost the port its endpoint-independent mapping for ever."""
     port = out_of_range(rig)
-    open_flow(rig, rig.a, proto, port)
+    stale = open_flow(rig, rig.a, proto, port)
     before = state.kept_bindings()
     assert rig.end_connection(key_of(state, rig.a, proto, port)) == 0
     state.restore_bindings(before)
+    if whose == "another's":
+        state.free_for(rig.b, proto, stale)
     chosen = {open_flow(rig, rig.a, proto, port, server) for server in SERVERS}
     assert len(chosen) == 1
     state.check()
