@@ -133,38 +133,58 @@ static __noinline enum verdict open_wait(struct packet *p)
 	return conn_lookup(&key) ? VERDICT_CONTINUE : drop(p, DROP_UNTRACKED);
 }
 
+/* How often to make room: another CPU may take the place that has become free. */
+#define ROOM_RETRIES 8
+
+/* Room in the table. VERDICT_CONTINUE: the plan has a place. */
+static __always_inline enum verdict plan_place(struct packet *p, struct workbench *w)
+{
+	for (int i = 0; i < ROOM_RETRIES; i++) {
+		enum verdict v = conn_admit(p, w->plan.endpoint);
+
+		if (v != VERDICT_CONTINUE)
+			return v;
+		w->plan.place = place_take();
+		if (w->plan.place)
+			return VERDICT_CONTINUE;
+	}
+	return drop(p, DROP_TABLE_FULL);
+}
+
+/* The plan becomes a connection, once it has a place. VERDICT_OPEN: another CPU has been faster. */
+static __always_inline enum verdict plan_complete(struct __sk_buff *skb, struct packet *p, struct workbench *w)
+{
+	enum verdict v;
+	int err;
+
+	conn_prepare(&p->tuple, &w->plan);
+	v = plan_source(skb, p, w);
+	if (v != VERDICT_CONTINUE)
+		return v;
+	tuple_reverse(&w->plan.xlat, &w->key);
+	if (tuple_equal(&w->key, &p->tuple)) { /* from a socket to itself: one tuple can't be both directions */
+		conn_unpublish(w->plan.place, DIR_REPLY);
+		return drop(p, DROP_FILTERED);
+	}
+	err = conn_complete(w);
+	if (!err)
+		return VERDICT_CONTINUE;
+	return err == -EEXIST ? VERDICT_OPEN : drop(p, DROP_TABLE_FULL);
+}
+
 /* Makes the connection that the workbench has a plan for. VERDICT_CONTINUE: there is one. */
 __noinline int conn_open(struct __sk_buff *skb, struct packet *p)
 {
 	struct workbench *w = workbench_get();
 	enum verdict v;
-	int err;
 
 	if (!p || !w)
 		return VERDICT_DROP;
-	v = conn_admit(p, w->plan.endpoint);
-	if (v == VERDICT_CONTINUE) {
-		w->plan.place = place_take();
-		if (!w->plan.place)
-			v = drop(p, DROP_TABLE_FULL);
-	}
-	if (v == VERDICT_CONTINUE) {
-		conn_prepare(&p->tuple, &w->plan);
-		v = plan_source(skb, p, w);
-	}
-	if (v == VERDICT_CONTINUE) {
-		tuple_reverse(&w->plan.xlat, &w->key);
-		if (!tuple_equal(&w->key, &p->tuple)) {
-			err = conn_complete(w);
-			if (!err)
-				return VERDICT_CONTINUE;
-			v = err == -EEXIST ? VERDICT_OPEN : drop(p, DROP_TABLE_FULL);
-		} else {
-			/* From a socket to itself: one tuple can't be both directions. */
-			conn_unpublish(w->plan.place, DIR_REPLY);
-			v = drop(p, DROP_FILTERED);
-		}
-	}
+	v = plan_place(p, w);
+	if (v == VERDICT_CONTINUE)
+		v = plan_complete(skb, p, w);
+	if (v == VERDICT_CONTINUE)
+		return v;
 	plan_release(&p->tuple, &w->plan);
 	return v == VERDICT_OPEN ? open_wait(p) : v;
 }

@@ -101,13 +101,21 @@ static long give_way_step(__attribute__((unused)) __u32 step, struct give_way *g
 	return 1;
 }
 
+/* Not what the connections leave: another CPU may be about to open one, and has its place already. */
+static __always_inline __u32 places_free(void)
+{
+	struct pressure *pr = pressure_get();
+	__s32 n = pr ? *(volatile __u32 *)&pr->given - *(volatile __u32 *)&pr->taken : 0;
+
+	return n > 0 ? n : 0;
+}
+
 /* May this endpoint have one connection more? What must not even leave may not open one, either. */
 __noinline int conn_admit(struct packet *p, __u32 endpoint)
 {
 	struct give_way g = { .endpoint = endpoint };
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &endpoint);
-	__u32 used = connections_of(endpoint), all = connections_of(0);
-	__u32 free = all < max_connections ? max_connections - all : 0;
+	__u32 used = connections_of(endpoint), free = places_free();
 	__u32 limit;
 
 	if (!p)

@@ -52,8 +52,9 @@ class Tap:
     def close(self):
         self.socket.close()
 
-    def send(self, frame):
-        self.socket.send(bytes(VNET.size) + bytes(frame))
+    def send(self, frame, linear=0):
+        """With so many bytes in the linear part, if the frame is longer than a page."""
+        self.socket.send(VNET.pack(0, 0, linear, 0, 0, 0) + bytes(frame))
 
     def send_partial(self, frame, gso_size=0):
         """As a local TCP or UDP sends it: the checksum left to the device, and the cutting into segments as well."""

@@ -47,34 +47,42 @@ class Lane:
         return self.mine + 64 + index * ROOM
 
 
-def race(netns, pairs):
-    """Runs both of each pair (see Program.prepare) at once; returns their results in pairs, (verdict, packet) each.
-
-    Fails if the two never met, as then it would prove nothing.
-    """
+def both_cpus(work):
+    """work(0) here and work(1) in a process of its own, each on its own CPU."""
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
         pytest.skip("needs two CPUs")
-    size = 64 + len(pairs) * ROOM
-    memory = mmap.mmap(-1, 2 * size)
-    lanes = Lane(memory, 0, size), Lane(memory, size, 0)
     child = os.fork()
     if not child:
         status = 1
         try:
             os.sched_setaffinity(0, allowed[-1:])
-            with inside(netns):
-                lanes[1].run([pair[1] for pair in pairs])
+            work(1)
             status = 0
         finally:
             os._exit(status)
     try:
         os.sched_setaffinity(0, allowed[:1])
-        with inside(netns):
-            lanes[0].run([pair[0] for pair in pairs])
+        work(0)
     finally:
         os.sched_setaffinity(0, allowed)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def race(netns, pairs):
+    """Runs both of each pair (see Program.prepare) at once; returns their results in pairs, (verdict, packet) each.
+
+    Fails if the two never met, as then it would prove nothing.
+    """
+    size = 64 + len(pairs) * ROOM
+    memory = mmap.mmap(-1, 2 * size)
+    lanes = Lane(memory, 0, size), Lane(memory, size, 0)
+
+    def work(cpu):
+        with inside(netns):
+            lanes[cpu].run([pair[cpu] for pair in pairs])
+
+    both_cpus(work)
     results, met = [], 0
     for index in range(len(pairs)):
         (first, (began, ended)), (second, (began_too, ended_too)) = (lane.result(index) for lane in lanes)

@@ -5,6 +5,7 @@ import itertools
 import pytest
 from bpf import REDIRECT, SHOT
 from flows import PROTOS, SERVERS, Flood, answer, assured, first_packet, open_flow, prohibited, refused
+from race import both_cpus
 from rig import expect, translated
 from scapy.layers.inet import TCP, UDP
 from scapy.packet import Raw
@@ -223,6 +224,20 @@ class TestFlood:
             assert rig.from_uplink(packet)[0] == SHOT
         assert all(lives(rig, state, rig.b, flow) for flow in old)
         assert state.usage().connections == MAX_CONNECTIONS
+        state.check()
+
+    def test_two_cpus_in_a_full_table(self, make_rig):
+        """The place that one has made free may be taken by the other, which is no reason to refuse anybody."""
+        rig, state = make_rig()
+        greedy = rig.add("greedy", "--max-connections", MAX_CONNECTIONS)
+        packet = first_packet(rig, greedy, "udp", 1)
+        senders = [Flood(rig, packet, greedy) for _ in range(2)]
+        senders[0].send((1024 + number % 30000, 100 + number // 30000) for number in range(FLOOD))
+        assert state.usage().connections == MAX_CONNECTIONS
+        gave_way, before = state.pressure().gave_way, rig.drops()
+        both_cpus(lambda cpu: senders[cpu].send((number, 2000 + cpu) for number in range(1024, 1024 + FLOOD // 2)))
+        assert rig.drops()["table-full"] - before["table-full"] < FLOOD // 1000
+        assert state.pressure().gave_way - gave_way > FLOOD * 0.98
         state.check()
 
     def test_of_nat_ports(self, make_rig):
