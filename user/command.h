@@ -14,6 +14,7 @@ struct command {
 	int (*run)(int argc, char **argv);
 	const char *arguments; /* for the usage line */
 	const char *help;      /* one line */
+	const char *examples;  /* for `help VERB`: a line each, or NULL */
 };
 
 extern bool json_output; /* -j, --json */

@@ -37,7 +37,7 @@ void *map_memory(int map, size_t size, bool writable)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
-static int open_pin(struct host *host, const char *sub, const char *name, int *fd, struct error *err)
+int host_open_pin(struct host *host, const char *sub, const char *name, int *fd, struct error *err)
 {
 	char path[PATH_MAX];
 
@@ -58,7 +58,7 @@ static int fail_to_map(const struct host *host, struct error *err)
 /* Before all else: another layout may have other maps. */
 static int open_settings(struct host *host, struct error *err)
 {
-	if (open_pin(host, "maps", map_names[MAP_SETTINGS], &host->maps[MAP_SETTINGS], err))
+	if (host_open_pin(host, "maps", map_names[MAP_SETTINGS], &host->maps[MAP_SETTINGS], err))
 		return -1;
 	host->settings = map_memory(host->maps[MAP_SETTINGS], sizeof(*host->settings), host->lock >= 0);
 	if (!host->settings)
@@ -75,10 +75,10 @@ int host_maps_open(struct host *host, struct error *err)
 	if (open_settings(host, err))
 		return -1;
 	for (int map = MAP_SETTINGS + 1; map < HOST_MAPS; map++)
-		if (open_pin(host, "maps", map_names[map], &host->maps[map], err))
+		if (host_open_pin(host, "maps", map_names[map], &host->maps[map], err))
 			return -1;
 	for (int program = 0; program < HOST_PROGRAMS; program++)
-		if (open_pin(host, "programs", program_names[program], &host->programs[program], err))
+		if (host_open_pin(host, "programs", program_names[program], &host->programs[program], err))
 			return -1;
 	host->endpoints = map_memory(host->maps[MAP_ENDPOINTS], ENDPOINTS_SIZE, false);
 	host->networks = map_memory(host->maps[MAP_NETWORKS], NETWORKS_SIZE, false);

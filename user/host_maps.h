@@ -14,6 +14,9 @@
 int host_maps_open(struct host *host, struct error *err);
 void host_maps_close(struct host *host);
 
+/* One of the maps or programs ("maps", "traffic") that few commands need, to be closed. */
+int host_open_pin(struct host *host, const char *sub, const char *name, int *fd, struct error *err);
+
 /* A map that is an array, BPF_F_MMAPABLE, as memory, for munmap(). NULL with errno. */
 void *map_memory(int map, size_t size, bool writable);
 

@@ -12,29 +12,44 @@ static const struct command commands[] = {
 	{ "add", cmd_add,
 	  "NAME [--ip ADDR[,ADDR6]] [--network NET] [--mac MAC] [--mtu N] [--dns ADDR[,ADDR]|host|none] "
 	  "[--max-connections N|auto]",
-	  "make a namespace, or take one that exists, and attach it to a network" },
-	{ "del", cmd_del, "NAME [--keep]", "detach and remove a namespace (--keep: it stays)" },
-	{ "list", cmd_list, "", "the endpoints" },
+	  "make a namespace, or take one that exists, and attach it to a network",
+	  "nsbpf add web\n"
+	  "nsbpf add db --ip 10.80.0.10 --dns 192.0.2.53\n"
+	  "nsbpf add probe --network lab --max-connections 100" },
+	{ "del", cmd_del, "NAME [--keep]", "detach and remove a namespace (--keep: it stays)",
+	  "nsbpf del web\n"
+	  "nsbpf del db --keep" },
+	{ "list", cmd_list, "", "the endpoints", "nsbpf list\nnsbpf -j list | jq -r '.[].name'" },
 	{ "exec", cmd_exec, "NAME [--] CMD [ARG...]",
-	  "run a command inside, with /etc/netns/NAME/* over /etc as `ip netns exec` does" },
-	{ "shell", cmd_shell, "NAME", "a shell inside, with a prompt that says so" },
+	  "run a command inside, with /etc/netns/NAME/* over /etc as `ip netns exec` does",
+	  "nsbpf exec web ping -c1 10.80.0.10\n"
+	  "nsbpf exec web -- iperf3 -s" },
+	{ "shell", cmd_shell, "NAME", "a shell inside, with a prompt that says so", "nsbpf shell web" },
 	{ "expose", cmd_expose, "NAME [ADDR:]P[-P][:TARGET][/tcp|udp|both] [--from CIDR]...",
-	  "forward ports of the host to it" },
+	  "forward ports of the host to it",
+	  "nsbpf expose web 5000\n"
+	  "nsbpf expose web 8080:80\n"
+	  "nsbpf expose web 198.51.100.1:6000-6010:7000/udp\n"
+	  "nsbpf expose db 5432 --from 192.0.2.0/24 --from 2001:db8::/32" },
 	{ "unexpose", cmd_unexpose, "NAME [ADDR:]P[-P][:TARGET][/tcp|udp|both]",
-	  "stop that, and end the connections that came through it" },
-	{ "ports", cmd_ports, "", "what is exposed" },
+	  "stop that, and end the connections that came through it", "nsbpf unexpose web 8080" },
+	{ "ports", cmd_ports, "", "what is exposed", "nsbpf ports" },
 	{ "network", cmd_network,
 	  "list | add NET [--subnet CIDR] [--subnet6 CIDR] [--gateway ADDR[,ADDR6]] [--mode nat|routed] [OPTIONS] | "
 	  "set NET [OPTIONS] | del NET\n"
 	  "options: [--mtu N|auto] [--isolate on|off] [--masquerade on|off|ADDR[,ADDR6]] "
 	  "[--filtering endpoint-independent|address-and-port-dependent]",
-	  "networks of endpoints" },
-	{ "uplink", cmd_uplink, "list | add DEV | del DEV", "the devices towards the outside" },
-	{ "set", cmd_set, "NAME VALUE|default", "change a setting of this host, at once" },
-	{ "get", cmd_get, "[NAME]", "the settings of this host" },
-	{ "down", cmd_down, "", "remove everything that nsbpf made on this host" },
-	{ "version", cmd_version, "", "which nsbpf this is" },
-	{ "help", cmd_help, "[VERB]", "this, or more about one command" },
+	  "networks of endpoints",
+	  "nsbpf network add lab --subnet 192.0.2.0/24\n"
+	  "nsbpf network add dmz --mode routed --subnet6 2001:db8:3::/64\n"
+	  "nsbpf network set lab --masquerade 198.51.100.9" },
+	{ "uplink", cmd_uplink, "list | add DEV | del DEV", "the devices towards the outside",
+	  "nsbpf uplink add eth1" },
+	{ "set", cmd_set, "NAME VALUE|default", "change a setting of this host, at once", "nsbpf set timeout.udp 10m" },
+	{ "get", cmd_get, "[NAME]", "the settings of this host", "nsbpf get\nnsbpf get timeout.udp" },
+	{ "down", cmd_down, "", "remove everything that nsbpf made on this host", "nsbpf down" },
+	{ "version", cmd_version, "", "which nsbpf this is", NULL },
+	{ "help", cmd_help, "[VERB]", "this, or more about one command", "nsbpf help expose" },
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -65,6 +80,17 @@ static void print_usage(void)
 	printf("\n`nsbpf help VERB` shows a command's words.\n");
 }
 
+static void print_examples(const char *examples)
+{
+	const char *line = examples, *end;
+
+	printf("\n");
+	for (; *line; line = *end ? end + 1 : end) {
+		end = strchrnul(line, '\n');
+		printf("  %.*s\n", (int)(end - line), line);
+	}
+}
+
 static int cmd_help(int argc, char **argv)
 {
 	const struct command *command;
@@ -82,6 +108,8 @@ static int cmd_help(int argc, char **argv)
 	       command->help);
 	if (command->run == cmd_set || command->run == cmd_get)
 		print_settings_help();
+	if (command->examples)
+		print_examples(command->examples);
 	return EXIT_DONE;
 }
 
