@@ -26,6 +26,8 @@ bool datapath_has_tcx(int program);
  * made if need be. Attaching what is attached is fine.
  */
 int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hook, struct error *err);
+/* Is the pinned program there? No: it was detached, or somebody's replaced it, or there is no such device. */
+bool datapath_is_attached(const struct host *host, unsigned int ifindex, enum hook hook);
 /* Never fails for a device that is gone. With remove_qdisc the clsact qdisc goes as well, if no filter is left in it.
  */
 int datapath_detach(const struct host *host, unsigned int ifindex, enum hook hook, bool remove_qdisc);

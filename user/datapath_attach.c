@@ -52,8 +52,28 @@ static void link_path(const struct host *host, unsigned int ifindex, enum hook h
 	host_path(host, "links", name, path);
 }
 
-/* Does the pinned link still hang on the device? It may have been detached, or be of a device of that number before. */
-static bool link_is_live(const char *path, unsigned int ifindex)
+static int open_program(const struct host *host, enum hook hook, struct error *err)
+{
+	char path[PATH_MAX];
+	int program;
+
+	host_path(host, "programs", hooks[hook].program, path);
+	program = bpf_obj_get(path);
+	return program >= 0 ? program : fail(err, EXIT_SYSTEM, "cannot open %s: %s", path, strerror(errno));
+}
+
+/* 0 if there is none. */
+static __u32 program_id(int program)
+{
+	struct bpf_prog_info info = { 0 };
+	__u32 size = sizeof(info);
+
+	return program >= 0 && !bpf_obj_get_info_by_fd(program, &info, &size) ? info.id : 0;
+}
+
+/* Does the pinned link still hang on the device, with this program? It may have been detached, or be of a device of
+ * that number before. */
+static bool link_is_live(const char *path, unsigned int ifindex, __u32 program)
 {
 	_cleanup_close_ int link = bpf_obj_get(path);
 	struct bpf_link_info info = { 0 };
@@ -61,7 +81,8 @@ static bool link_is_live(const char *path, unsigned int ifindex)
 
 	/* Debian 12's headers don't know tcx.ifindex; it is where xdp.ifindex is, and 0 for a link without its device.
 	 */
-	return link >= 0 && !bpf_obj_get_info_by_fd(link, &info, &size) && info.xdp.ifindex == ifindex;
+	return link >= 0 && !bpf_obj_get_info_by_fd(link, &info, &size) && info.xdp.ifindex == ifindex &&
+	       info.prog_id == program;
 }
 
 static int attach_tcx(const struct host *host, int program, unsigned int ifindex, enum hook hook)
@@ -71,7 +92,7 @@ static int attach_tcx(const struct host *host, int program, unsigned int ifindex
 
 	link_path(host, ifindex, hook, path);
 	if (access(path, F_OK) == 0) {
-		if (link_is_live(path, ifindex))
+		if (link_is_live(path, ifindex, program_id(program)))
 			return 0;
 		if (unlink(path))
 			return -errno;
@@ -96,14 +117,11 @@ static int attach_clsact(int program, unsigned int ifindex, enum hook hook)
 
 int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hook, struct error *err)
 {
-	_cleanup_close_ int program = -1;
-	char path[PATH_MAX];
+	_cleanup_close_ int program = open_program(host, hook, err);
 	int ret;
 
-	host_path(host, "programs", hooks[hook].program, path);
-	program = bpf_obj_get(path);
 	if (program < 0)
-		return fail(err, EXIT_SYSTEM, "cannot open %s: %s", path, strerror(errno));
+		return -1;
 	if (uses_tcx(host, hook))
 		ret = attach_tcx(host, program, ifindex, hook);
 	else
@@ -112,6 +130,22 @@ int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hoo
 		return fail(err, EXIT_SYSTEM, "cannot attach %s to device %u: %s", hooks[hook].program, ifindex,
 			    strerror(-ret));
 	return 0;
+}
+
+bool datapath_is_attached(const struct host *host, unsigned int ifindex, enum hook hook)
+{
+	LIBBPF_OPTS(bpf_tc_hook, where, .ifindex = ifindex, .attach_point = hooks[hook].clsact);
+	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
+	_cleanup_close_ int program = open_program(host, hook, &(struct error){ 0 });
+	__u32 id = program_id(program);
+	char path[PATH_MAX];
+
+	if (!id)
+		return false;
+	if (!uses_tcx(host, hook))
+		return !bpf_tc_query(&where, &opts) && opts.prog_id == id;
+	link_path(host, ifindex, hook, path);
+	return link_is_live(path, ifindex, id);
 }
 
 /* A filter, device or qdisc that is gone already is as good as removed. */
