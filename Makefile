@@ -46,7 +46,7 @@ $(B)/nsbpf.skel.h: $(B)/nsbpf.bpf.o
 
 # The plain build, and one under the sanitizers: the same rules, other directories.
 define build_rules
-$(1)/obj/datapath.o: $(B)/nsbpf.skel.h
+$(1)/obj/datapath.o $(1)/obj/datapath_open.o: $(B)/nsbpf.skel.h
 $(1)/obj/%.o: user/%.c
 	$$(say) CC $$<
 	mkdir -p $$(@D)

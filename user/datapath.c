@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Loading and pinning the BPF programs. */
+/* A host's datapath: loaded, told what the kernel has, and pinned. */
 #include "datapath.h"
 
 #include <bpf/bpf.h>
@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,21 +31,9 @@ static const struct socket_hook {
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static int print_nothing(enum libbpf_print_level level, const char *format, va_list args)
+const char *datapath_socket_hook(size_t i)
 {
-	(void)level, (void)format, (void)args;
-	return 0;
-}
-
-static int print_all(enum libbpf_print_level level, const char *format, va_list args)
-{
-	(void)level;
-	return vfprintf(stderr, format, args);
-}
-
-void datapath_init(void)
-{
-	libbpf_set_print(getenv("NSBPF_DEBUG") ? print_all : print_nothing);
+	return i < COUNT(socket_hooks) ? socket_hooks[i].name : NULL;
 }
 
 /* What of the helpers there is, asked by a program that tries. */
@@ -160,24 +147,6 @@ static int write_settings(const struct nsbpf *skel, __u32 connections, bool sock
 	return 0;
 }
 
-/* How many connections there is room for decides how long some maps are. 0 or -errno. */
-static int set_sizes(const struct nsbpf *skel, __u32 connections)
-{
-	struct bpf_map *const maps[] = { skel->maps.connections, skel->maps.traffic, skel->maps.conn_index,
-					 skel->maps.deadlines,   skel->maps.places,  skel->maps.openings,
-					 skel->maps.bindings };
-	int err = 0;
-
-	skel->rodata->max_connections = connections;
-	for (size_t i = 0; i < COUNT(maps) && !err; i++) {
-		/* In the object they are as long as NSBPF_CONNECTIONS needs them. */
-		__u64 entries = (__u64)bpf_map__max_entries(maps[i]) * connections / NSBPF_CONNECTIONS;
-
-		err = bpf_map__set_max_entries(maps[i], entries);
-	}
-	return err;
-}
-
 static int fill_places(const struct nsbpf *skel, __u32 connections, struct error *err)
 {
 	struct pressure pressure = { .given = connections };
@@ -209,29 +178,16 @@ static int make_dirs(const char *dir, struct error *err)
 
 int datapath_load(const char *dir, unsigned long long netns_cookie, __u32 connections, struct error *err)
 {
+	const struct datapath_options options = { .netns_cookie = netns_cookie, .connections = connections };
+	struct nsbpf *skel = datapath_open(&options, err);
 	bool socket_hooks_attached;
-	struct nsbpf *skel;
 	int ret;
 
-	skel = nsbpf__open();
 	if (!skel)
-		return fail(err, EXIT_SYSTEM, "cannot open the BPF object: %s", strerror(errno));
-	skel->rodata->host_netns_cookie = netns_cookie;
-	ret = getrandom((void *)skel->rodata->hash_key, sizeof(skel->rodata->hash_key), 0) < 0 ? -errno : 0;
-	if (!ret)
-		ret = set_sizes(skel, connections);
-	if (!ret)
-		ret = nsbpf__load(skel);
-	if (ret)
-		fail(err, EXIT_SYSTEM,
-		     "the kernel does not take the BPF programs: %s (Linux 6.1 or newer is needed; "
-		     "NSBPF_DEBUG=1 shows its reasons)",
-		     strerror(-ret));
-	else
-		ret = make_dirs(dir, err) || attach_socket_hooks(skel, dir, &socket_hooks_attached, err) ||
-		      write_settings(skel, connections, socket_hooks_attached, err) ||
-		      fill_places(skel, connections, err) || make_sweep(skel, err) || pin_maps(skel, dir, err) ||
-		      pin_programs(skel, dir, err);
-	nsbpf__destroy(skel);
+		return -1;
+	ret = make_dirs(dir, err) || attach_socket_hooks(skel, dir, &socket_hooks_attached, err) ||
+	      write_settings(skel, connections, socket_hooks_attached, err) || fill_places(skel, connections, err) ||
+	      make_sweep(skel, err) || pin_maps(skel, dir, err) || pin_programs(skel, dir, err);
+	datapath_close(skel);
 	return ret ? -1 : 0;
 }

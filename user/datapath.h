@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The BPF programs: loading, pinning, attaching. Only datapath.c knows the skeleton. */
+/* The BPF programs: loading, pinning, attaching. Only datapath.c and datapath_open.c know the skeleton. */
 #ifndef NSBPF_DATAPATH_H
 #define NSBPF_DATAPATH_H
 
@@ -10,6 +10,27 @@ void datapath_init(void);
 
 /* Loads everything and pins it in dir, which exists and is empty: maps/, programs/ and links/ (of the socket hooks). */
 int datapath_load(const char *dir, unsigned long long netns_cookie, __u32 connections, struct error *err);
+
+struct datapath_options {
+	unsigned long long netns_cookie; /* of the host */
+	__u32 connections;               /* that there is room for */
+	/* The maps for which shares() says true are those of a host that runs, the others new and empty. */
+	const char *share_from; /* host.dir, or NULL: all are new */
+	bool (*shares)(const char *map);
+};
+
+/*
+ * The programs and maps as the kernel has them, for as long as the object is open, attached and pinned nowhere. NULL
+ * with err. Its hash has a key of its own: an index of connections or bindings that another one has made is none here.
+ */
+struct nsbpf *datapath_open(const struct datapath_options *options, struct error *err);
+void datapath_close(struct nsbpf *skel);
+/* Its descriptors, by name ("connections", "from_endpoint"), which end with it; or -errno. */
+int datapath_map(const struct nsbpf *skel, const char *name);
+int datapath_program(const struct nsbpf *skel, const char *name);
+
+/* The i-th of the hooks on the host's sockets, whose links are pinned in links/ by this name; NULL behind the last. */
+const char *datapath_socket_hook(size_t i);
 
 /* Where a program is attached. */
 enum hook {
