@@ -13,93 +13,80 @@
 #include "netns.h"
 #include "sysctl.h"
 
+bool endpoint_ways(const struct endpoint *endpoint, const struct network *network, int family, struct ways *ways)
+{
+	static const struct nsbpf_addr any;
+	bool is4 = family == AF_INET;
+	struct nsbpf_addr addr = is4 ? addr_from4(endpoint->addr4) : endpoint->addr6;
+	struct nsbpf_addr gateway = is4 ? addr_from4(network->gateway4) : network->gateway6;
+
+	*ways = (struct ways){
+		.address = { .addr = addr,
+			     .prefix = is4 ? network->prefix4 : network->prefix6,
+			     .flags = is4 ? 0 : IFA_F_NODAD },
+		.inside = { .dst = is4 ? addr_from4(0) : any,
+			    .gateway = gateway,
+			    .table = RT_TABLE_MAIN,
+			    .type = RTN_UNICAST,
+			    .scope = RT_SCOPE_UNIVERSE,
+			    .protocol = RTPROT_STATIC },
+		.outside = { .dst = addr,
+			     .prefix = is4 ? 32 : 128,
+			     .prefsrc = gateway,
+			     .ifindex = endpoint->ifindex,
+			     .table = RT_TABLE_MAIN,
+			     .type = RTN_UNICAST,
+			     .scope = RT_SCOPE_LINK,
+			     .protocol = RTPROT_STATIC },
+		.gateway = { .ifindex = endpoint->ifindex, .addr = gateway, .prefix = 32 },
+	};
+	return !addr_is_any(&addr);
+}
+
 /* Inside, for one family: address and default route. */
-static int configure_inside(struct nl *nl, const struct link_addr *addr, const struct nsbpf_addr *gateway)
+static int configure_inside(struct nl *nl, unsigned int ifindex, const struct endpoint *endpoint,
+			    const struct network *network, int family)
 {
-	struct route route = {
-		.gateway = *gateway,
-		.ifindex = addr->ifindex,
-		.table = RT_TABLE_MAIN,
-		.type = RTN_UNICAST,
-		.scope = RT_SCOPE_UNIVERSE,
-		.protocol = RTPROT_STATIC,
-	};
-	int ret = addr_add(nl, addr, false);
+	struct ways ways;
+	int ret;
 
-	if (addr_is4(gateway))
-		route.dst = addr_from4(0);
-	return ret ? ret : route_add(nl, &route);
-}
-
-static int configure_inside4(struct nl *nl, unsigned int ifindex, const struct endpoint *endpoint,
-			     const struct network *network)
-{
-	struct link_addr addr = {
-		.ifindex = ifindex,
-		.addr = addr_from4(endpoint->addr4),
-		.prefix = network->prefix4,
-	};
-	struct nsbpf_addr gateway = addr_from4(network->gateway4);
-
-	return configure_inside(nl, &addr, &gateway);
-}
-
-static int configure_inside6(struct nl *nl, unsigned int ifindex, const struct endpoint *endpoint,
-			     const struct network *network)
-{
-	struct link_addr addr = {
-		.ifindex = ifindex,
-		.addr = endpoint->addr6,
-		.prefix = network->prefix6,
-		.flags = IFA_F_NODAD,
-	};
-
-	return addr_is_any(&addr.addr) ? 0 : configure_inside(nl, &addr, &network->gateway6);
+	if (!endpoint_ways(endpoint, network, family, &ways))
+		return 0;
+	ways.address.ifindex = ways.inside.ifindex = ifindex;
+	ret = addr_add(nl, &ways.address, false);
+	return ret ? ret : route_add(nl, &ways.inside);
 }
 
 /* Outside, for one family: the way to the endpoint, and its MAC, so that nobody has to ask for it. */
-static int configure_outside(struct host *host, const struct endpoint *endpoint, const struct nsbpf_addr *addr,
-			     const struct nsbpf_addr *gateway)
+static int configure_outside(struct host *host, const struct endpoint *endpoint, const struct ways *ways)
 {
-	struct route route = {
-		.dst = *addr,
-		.prefix = addr_is4(addr) ? 32 : 128,
-		.prefsrc = *gateway,
-		.ifindex = endpoint->ifindex,
-		.table = RT_TABLE_MAIN,
-		.type = RTN_UNICAST,
-		.scope = RT_SCOPE_LINK,
-		.protocol = RTPROT_STATIC,
-	};
-	int ret = route_add(host->nl, &route);
+	int ret = route_add(host->nl, &ways->outside);
 
-	return ret ? ret : neigh_set(host->nl, endpoint->ifindex, addr, endpoint->mac);
+	return ret ? ret : neigh_set(host->nl, endpoint->ifindex, &ways->address.addr, endpoint->mac);
 }
 
 static int configure_outside4(struct host *host, const struct endpoint *endpoint, const struct network *network)
 {
-	struct nsbpf_addr addr = addr_from4(endpoint->addr4);
-	struct link_addr gateway = {
-		.ifindex = endpoint->ifindex,
-		.addr = addr_from4(network->gateway4),
-		.prefix = 32,
-	};
-	int ret = addr_add(host->nl, &gateway, true);
+	struct ways ways;
+	int ret;
 
+	endpoint_ways(endpoint, network, AF_INET, &ways);
+	ret = addr_add(host->nl, &ways.gateway, true);
 	if (!ret)
-		ret = configure_outside(host, endpoint, &addr, &gateway.addr);
-	return ret ? ret : host_gateway_add(host, &gateway.addr);
+		ret = configure_outside(host, endpoint, &ways);
+	return ret ? ret : host_gateway_add(host, &ways.gateway.addr);
 }
 
 static int configure_outside6(struct host *host, const struct endpoint *endpoint, const struct network *network)
 {
-	return addr_is_any(&endpoint->addr6) ? 0
-					     : configure_outside(host, endpoint, &endpoint->addr6, &network->gateway6);
+	struct ways ways;
+
+	return endpoint_ways(endpoint, network, AF_INET6, &ways) ? configure_outside(host, endpoint, &ways) : 0;
 }
 
 /* Should from_endpoint be missing: no namespace makes itself a router of the host. In a container /proc/sys may be
  * read-only, and without IPv6 there is no such switch. */
-static int refuse_advertisements(const struct endpoint *endpoint, unsigned int slot)
+int endpoint_refuse_advertisements(const struct endpoint *endpoint, unsigned int slot)
 {
 	char device[IFNAMSIZ], path[SYSCTL_PATH];
 	int ret;
@@ -173,16 +160,16 @@ static int configure_namespace(struct host *host, struct endpoint *endpoint, con
 		return fail_inside(endpoint, ret, err);
 	if (settle_ipv6(host, endpoint, nl, &device, spec, err))
 		return -1;
-	ret = configure_inside4(nl, device.ifindex, endpoint, network);
+	ret = configure_inside(nl, device.ifindex, endpoint, network, AF_INET);
 	if (!ret)
-		ret = configure_inside6(nl, device.ifindex, endpoint, network);
+		ret = configure_inside(nl, device.ifindex, endpoint, network, AF_INET6);
 	return ret ? fail_inside(endpoint, ret, err) : 0;
 }
 
 static int configure_host(struct host *host, unsigned int slot, const struct endpoint *endpoint,
 			  const struct network *network, struct error *err)
 {
-	int ret = refuse_advertisements(endpoint, slot);
+	int ret = endpoint_refuse_advertisements(endpoint, slot);
 
 	if (!ret)
 		ret = link_set_up(host->nl, endpoint->ifindex);
@@ -227,7 +214,7 @@ static int mend_inside(const struct endpoint *endpoint, const struct network *ne
 		ret = addr_each(nl, 0, is_address, &addr);
 	if (ret)
 		return ret < 0 ? ret : 0;
-	ret = configure_inside6(nl, device.ifindex, endpoint, network);
+	ret = configure_inside(nl, device.ifindex, endpoint, network, AF_INET6);
 	return ret && ret != -EEXIST ? ret : 1;
 }
 

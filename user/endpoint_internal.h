@@ -23,6 +23,21 @@ int endpoint_without_ipv6(struct endpoint_spec *spec, const char *why, struct er
 /* Addresses and routes on both ends, which are up then. IPv6 may turn out to be missing inside: see above. */
 int endpoint_configure(struct host *host, unsigned int slot, struct endpoint *endpoint, const struct network *network,
 		       int ns_fd, struct endpoint_spec *spec, struct error *err);
+/* How it is reached and reaches others, in one family. The number of its own device is left to who knows it. */
+struct ways {
+	struct link_addr address; /* inside */
+	struct route inside;      /* its default route */
+	struct route outside;     /* to it, on the host */
+	struct link_addr gateway; /* of IPv4: on the host veth */
+};
+
+/* False: it is not in this family. */
+bool endpoint_ways(const struct endpoint *endpoint, const struct network *network, int family, struct ways *ways);
+/* Should from_endpoint be missing, its namespace does not make itself a router of the host. 0 or -errno. */
+int endpoint_refuse_advertisements(const struct endpoint *endpoint, unsigned int slot);
+/* The pair of devices, down, one end in the namespace. */
+int endpoint_make_veth(struct host *host, unsigned int slot, const struct endpoint *endpoint, int ns_fd,
+		       struct error *err);
 /* What was lost of its IPv6 by switching that off and on again. 1 if there was anything, 0 if not, -1 with err. */
 int endpoint_mend(struct host *host, const struct endpoint *endpoint, const struct network *network, struct error *err);
 /* All that the record says, in an order that ends with packets being let through; then it is ready. On failure the

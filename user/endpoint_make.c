@@ -30,8 +30,8 @@ static int open_namespace(const struct endpoint *endpoint, struct error *err)
 	return fd >= 0 ? fd : fail(err, EXIT_SYSTEM, "cannot open namespace %s: %s", endpoint->name, strerror(-fd));
 }
 
-static int make_veth(struct host *host, unsigned int slot, const struct endpoint *endpoint, int ns_fd,
-		     struct error *err)
+int endpoint_make_veth(struct host *host, unsigned int slot, const struct endpoint *endpoint, int ns_fd,
+		       struct error *err)
 {
 	char name[IFNAMSIZ], alias[sizeof(ENDPOINT_ALIAS) + NSBPF_NAME_MAX];
 	struct veth veth = { .ifindex = endpoint->ifindex,
@@ -86,7 +86,7 @@ int endpoint_make(struct host *host, unsigned int slot, struct endpoint *endpoin
 		return fail(err, EXIT_SYSTEM, "cannot look at namespace %s: %s", endpoint->name, strerror(errno));
 	endpoint->netns_ino = st.st_ino;
 	if (endpoint_write(host, slot, endpoint, err) || write_resolv_conf(endpoint, spec, err) ||
-	    make_veth(host, slot, endpoint, ns_fd, err) ||
+	    endpoint_make_veth(host, slot, endpoint, ns_fd, err) ||
 	    datapath_attach(host, endpoint->ifindex, HOOK_FROM_ENDPOINT, err) ||
 	    datapath_attach(host, endpoint->ifindex, HOOK_TO_ENDPOINT, err) ||
 	    endpoint_configure(host, slot, endpoint, network, ns_fd, spec, err))

@@ -9,6 +9,7 @@
 
 #include "addr.h"
 #include "cleanup.h"
+#include "map_walk.h"
 #include "networks.h"
 
 /* From the FIB's local table, which has the broadcast addresses as well. Every address once: the gateway's is on each
@@ -81,6 +82,17 @@ static int addresses_add(int map, const struct address_set *set)
 	return 0;
 }
 
+static int addresses_collect(const struct host *host, struct address_set *set)
+{
+	int ret = route_each(host->nl, AF_INET, RTN_LOCAL, address_collect, set);
+
+	if (!ret)
+		ret = route_each(host->nl, AF_INET, RTN_BROADCAST, address_collect, set);
+	if (!ret)
+		ret = route_each(host->nl, AF_INET6, RTN_LOCAL, address_collect, set);
+	return ret ? ret : network_each(host, mark_gateways, set);
+}
+
 int host_addresses_refresh(struct host *host, struct error *err)
 {
 	_cleanup_free_ struct address_set *set = calloc(1, sizeof(*set));
@@ -89,13 +101,7 @@ int host_addresses_refresh(struct host *host, struct error *err)
 
 	if (!set)
 		return fail(err, EXIT_SYSTEM, "out of memory");
-	ret = route_each(host->nl, AF_INET, RTN_LOCAL, address_collect, set);
-	if (!ret)
-		ret = route_each(host->nl, AF_INET, RTN_BROADCAST, address_collect, set);
-	if (!ret)
-		ret = route_each(host->nl, AF_INET6, RTN_LOCAL, address_collect, set);
-	if (!ret)
-		ret = network_each(host, mark_gateways, set);
+	ret = addresses_collect(host, set);
 	if (!ret)
 		ret = addresses_delete_others(map, set);
 	if (!ret)
@@ -103,6 +109,35 @@ int host_addresses_refresh(struct host *host, struct error *err)
 	if (ret)
 		return fail(err, EXIT_SYSTEM, "cannot bring the host's addresses up to date: %s", strerror(-ret));
 	return 0;
+}
+
+struct differing {
+	const struct address_set *set;
+	int (*each)(const struct nsbpf_addr *addr, bool missing, void *arg);
+	void *arg;
+};
+
+static int find_superfluous(const void *key, const void *value, void *arg)
+{
+	const struct differing *d = arg;
+
+	(void)value;
+	return address_in(d->set, key) ? 0 : d->each(key, false, d->arg);
+}
+
+int host_addresses_differing(const struct host *host,
+			     int (*each)(const struct nsbpf_addr *addr, bool missing, void *arg), void *arg)
+{
+	_cleanup_free_ struct address_set *set = calloc(1, sizeof(*set));
+	struct differing d = { set, each, arg };
+	int ret = set ? addresses_collect(host, set) : -ENOMEM;
+
+	for (unsigned int i = 0; !ret && i < set->count; i++)
+		if (host_address_kind(host, &set->addrs[i]) != set->kinds[i])
+			ret = each(&set->addrs[i], true, arg);
+	return ret ? ret
+		   : map_walk(host->maps[MAP_HOST_ADDRESSES], sizeof(struct nsbpf_addr), sizeof(__u8), find_superfluous,
+			      &d);
 }
 
 int host_gateway_add(struct host *host, const struct nsbpf_addr *addr)

@@ -47,6 +47,10 @@ static const struct command commands[] = {
 	  "nsbpf uplink add eth1" },
 	{ "set", cmd_set, "NAME VALUE|default", "change a setting of this host, at once", "nsbpf set timeout.udp 10m" },
 	{ "get", cmd_get, "[NAME]", "the settings of this host", "nsbpf get\nnsbpf get timeout.udp" },
+	{ "check", cmd_check, "[--repair]", "compare what should be with what is, and mend it",
+	  "nsbpf check\n"
+	  "nsbpf check --repair\n"
+	  "nsbpf -j check | jq '.findings[]'" },
 	{ "down", cmd_down, "", "remove everything that nsbpf made on this host", "nsbpf down" },
 	{ "version", cmd_version, "", "which nsbpf this is", NULL },
 	{ "help", cmd_help, "[VERB]", "this, or more about one command", "nsbpf help expose" },

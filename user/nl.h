@@ -33,6 +33,8 @@ struct link {
 	unsigned short type;  /* ARPHRD_ETHER ... */
 	unsigned char mac[6]; /* zero where the device has no 6-byte address */
 	bool has_ipv6;        /* the kernel has it, and it is not switched off for the device */
+	char kind[16];        /* "veth", "bridge" ...; "" for hardware */
+	unsigned int xdp;     /* id of the XDP program on it; 0: none */
 };
 
 struct veth {
@@ -57,6 +59,9 @@ int link_get_index(struct nl *nl, unsigned int ifindex, struct link *link); /* -
 /* 0 or -ENODEV, without all that the kernel would have to tell about it. */
 int link_exists(struct nl *nl, unsigned int ifindex);
 int link_set_up(struct nl *nl, unsigned int ifindex);
+/* Of a device that may be up. */
+int link_set_mtu(struct nl *nl, unsigned int ifindex, unsigned int mtu);
+int link_set_mac(struct nl *nl, unsigned int ifindex, const unsigned char mac[6]);
 /* net.ipv4.conf.DEVICE.forwarding */
 int link_set_forwarding(struct nl *nl, unsigned int ifindex, bool on);
 int link_delete(struct nl *nl, unsigned int ifindex); /* -ENODEV */
@@ -101,8 +106,27 @@ int route_each(struct nl *nl, int family, unsigned char type, int (*each)(const 
 /* A permanent neighbour (NUD_PERMANENT); replaces one that is there. */
 int neigh_set(struct nl *nl, unsigned int ifindex, const struct nsbpf_addr *addr, const unsigned char mac[6]);
 
+struct neigh {
+	unsigned int ifindex;
+	struct nsbpf_addr addr;
+	unsigned char mac[6]; /* zero where it is not known */
+	unsigned short state; /* NUD_PERMANENT ... */
+};
+
+/* All neighbours of one device (-ENODEV), both families. */
+int neigh_each(struct nl *nl, unsigned int ifindex, int (*each)(const struct neigh *neigh, void *arg), void *arg);
+
 /* 1 if there is any tc filter in the device's clsact qdisc, 0 if there is none (or no such qdisc). */
 int filter_any(struct nl *nl, unsigned int ifindex);
+struct filter {
+	char kind[16];         /* "bpf", "flower" ... */
+	unsigned int priority; /* the lowest comes first */
+	unsigned int handle;
+};
+
+/* The filters in one direction of its clsact qdisc; none if it has no such qdisc. */
+int filter_each(struct nl *nl, unsigned int ifindex, bool egress, int (*each)(const struct filter *filter, void *arg),
+		void *arg);
 /* 1 if the device has a clsact qdisc, 0 if not. */
 int clsact_exists(struct nl *nl, unsigned int ifindex);
 

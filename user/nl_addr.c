@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Addresses of devices, and permanent neighbours. */
+/* Addresses of devices, and neighbours. */
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <string.h>
 
 #include "nl_internal.h"
 
@@ -96,4 +97,36 @@ int neigh_set(struct nl *nl, unsigned int ifindex, const struct nsbpf_addr *addr
 	nl_put_addr(&request, NDA_DST, addr);
 	mnl_attr_put(&request.header, NDA_LLADDR, 6, mac);
 	return nl_talk(nl, &request, NULL, NULL);
+}
+
+struct neigh_listing {
+	unsigned int ifindex;
+	int (*each)(const struct neigh *neigh, void *arg);
+	void *arg;
+};
+
+static int neigh_message(const struct nlmsghdr *message, void *arg)
+{
+	const struct ndmsg *info = mnl_nlmsg_get_payload(message);
+	const struct neigh_listing *listing = arg;
+	const struct nlattr *attrs[NDA_MAX + 1];
+	struct neigh neigh = { .ifindex = info->ndm_ifindex, .state = info->ndm_state };
+
+	if ((info->ndm_family != AF_INET && info->ndm_family != AF_INET6) || neigh.ifindex != listing->ifindex)
+		return 0;
+	nl_message_attrs(message, sizeof(*info), attrs, NDA_MAX);
+	neigh.addr = nl_attr_addr(attrs[NDA_DST]);
+	if (attrs[NDA_LLADDR] && mnl_attr_get_payload_len(attrs[NDA_LLADDR]) == sizeof(neigh.mac))
+		memcpy(neigh.mac, mnl_attr_get_payload(attrs[NDA_LLADDR]), sizeof(neigh.mac));
+	return listing->each(&neigh, listing->arg);
+}
+
+int neigh_each(struct nl *nl, unsigned int ifindex, int (*each)(const struct neigh *neigh, void *arg), void *arg)
+{
+	struct neigh_listing listing = { ifindex, each, arg };
+	union nl_request request;
+
+	nl_request_start(&request, RTM_GETNEIGH, NLM_F_DUMP, sizeof(struct ndmsg));
+	mnl_attr_put_u32(&request.header, NDA_IFINDEX, ifindex);
+	return nl_talk(nl, &request, neigh_message, &listing);
 }

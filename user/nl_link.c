@@ -46,6 +46,24 @@ static bool has_ipv6(const struct nlattr *spec)
 	return !off;
 }
 
+static void parse_kind(const struct nlattr *linkinfo, struct link *link)
+{
+	const struct nlattr *attrs[IFLA_INFO_KIND + 1];
+
+	nl_attrs(mnl_attr_get_payload(linkinfo), mnl_attr_get_payload_len(linkinfo), attrs, IFLA_INFO_KIND);
+	if (attrs[IFLA_INFO_KIND])
+		strncpy(link->kind, mnl_attr_get_str(attrs[IFLA_INFO_KIND]), sizeof(link->kind) - 1);
+}
+
+static void parse_xdp(const struct nlattr *xdp, struct link *link)
+{
+	const struct nlattr *attrs[IFLA_XDP_PROG_ID + 1];
+
+	nl_attrs(mnl_attr_get_payload(xdp), mnl_attr_get_payload_len(xdp), attrs, IFLA_XDP_PROG_ID);
+	if (attrs[IFLA_XDP_PROG_ID])
+		link->xdp = mnl_attr_get_u32(attrs[IFLA_XDP_PROG_ID]);
+}
+
 static struct link link_parse(const struct nlmsghdr *message)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
@@ -63,6 +81,10 @@ static struct link link_parse(const struct nlmsghdr *message)
 		memcpy(link.mac, mnl_attr_get_payload(attrs[IFLA_ADDRESS]), MAC_SIZE);
 	if (attrs[IFLA_AF_SPEC])
 		link.has_ipv6 = has_ipv6(attrs[IFLA_AF_SPEC]);
+	if (attrs[IFLA_LINKINFO])
+		parse_kind(attrs[IFLA_LINKINFO], &link);
+	if (attrs[IFLA_XDP])
+		parse_xdp(attrs[IFLA_XDP], &link);
 	return link;
 }
 
@@ -130,6 +152,24 @@ int link_set_up(struct nl *nl, unsigned int ifindex)
 	info = link_request(&request, RTM_SETLINK, 0, ifindex);
 	info->ifi_flags = IFF_UP;
 	info->ifi_change = IFF_UP;
+	return nl_talk(nl, &request, NULL, NULL);
+}
+
+int link_set_mtu(struct nl *nl, unsigned int ifindex, unsigned int mtu)
+{
+	union nl_request request;
+
+	link_request(&request, RTM_SETLINK, 0, ifindex);
+	mnl_attr_put_u32(&request.header, IFLA_MTU, mtu);
+	return nl_talk(nl, &request, NULL, NULL);
+}
+
+int link_set_mac(struct nl *nl, unsigned int ifindex, const unsigned char mac[6])
+{
+	union nl_request request;
+
+	link_request(&request, RTM_SETLINK, 0, ifindex);
+	mnl_attr_put(&request.header, IFLA_ADDRESS, MAC_SIZE, mac);
 	return nl_talk(nl, &request, NULL, NULL);
 }
 

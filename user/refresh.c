@@ -27,15 +27,24 @@ static void nat_port_ranges(unsigned int local_first, unsigned int local_last, s
 		ranges[0] = (struct port_range){ 1024, 65535 };
 }
 
-static int refresh_nat_ports(struct host *host, struct error *err)
+int nat_ports_wanted(const struct host *host, struct port_range ranges[2], struct error *err)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-	struct port_range ranges[2];
 	unsigned int first, last;
 
+	(void)host;
 	if (!f || fscanf(f, "%u %u", &first, &last) != 2)
 		return fail(err, EXIT_SYSTEM, "cannot read net.ipv4.ip_local_port_range");
 	nat_port_ranges(first, last, ranges);
+	return 0;
+}
+
+static int refresh_nat_ports(struct host *host, struct error *err)
+{
+	struct port_range ranges[2];
+
+	if (nat_ports_wanted(host, ranges, err))
+		return -1;
 	/* Packets take their ports from there meanwhile. */
 	host->settings->nat_ports[0] = ranges[0];
 	host->settings->nat_ports[1] = ranges[1];

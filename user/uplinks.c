@@ -65,8 +65,7 @@ static int detach(struct host *host, __u32 ifindex, const struct uplink *uplink,
 	return 0;
 }
 
-/* What can carry Ethernet frames to the outside: not lo, not our own host veths. */
-static bool can_be_uplink(const struct link *link)
+bool uplink_is_possible(const struct link *link)
 {
 	unsigned int slot = link->ifindex - NSBPF_IFINDEX_BASE;
 
@@ -100,7 +99,7 @@ static int attach_default_route(const struct route *route, void *arg)
 	if (route->prefix || !route->ifindex)
 		return 0;
 	if (bpf_map_lookup_elem(r->host->maps[MAP_UPLINKS], &route->ifindex, &uplink)) {
-		if (link_get_index(r->host->nl, route->ifindex, &link) || !can_be_uplink(&link))
+		if (link_get_index(r->host->nl, route->ifindex, &link) || !uplink_is_possible(&link))
 			return 0;
 		if (attach(r->host, &link, &uplink, r->err))
 			return -1;
@@ -147,13 +146,22 @@ static int consider_primary(const struct link_addr *addr, void *arg)
 	return 0;
 }
 
-/* The addresses that masquerade takes where the kernel's FIB does not tell which one the host would use. */
+int uplink_addresses(const struct host *host, __u32 ifindex, struct addr_pair *addresses)
+{
+	struct addr_pair primary = { 0 };
+	int ret = addr_each(host->nl, ifindex, consider_primary, &primary);
+
+	if (!ret)
+		*addresses = primary;
+	return ret;
+}
+
 static int note_addresses_of(__u32 ifindex, const struct uplink *uplink, void *arg)
 {
 	struct refreshing *r = arg;
 	struct addr_pair primary = { 0 };
 	struct uplink copy = *uplink;
-	int ret = addr_each(r->host->nl, ifindex, consider_primary, &primary);
+	int ret = uplink_addresses(r->host, ifindex, &primary);
 
 	if (ret && ret != -ENODEV)
 		return fail(r->err, EXIT_SYSTEM, "cannot list addresses: %s", strerror(-ret));
@@ -197,7 +205,7 @@ int uplink_add(struct host *host, const char *name, struct error *err)
 
 	if (strlen(name) >= IFNAMSIZ || link_get(host->nl, name, &link))
 		return fail(err, EXIT_MISSING, "no device %s on this host", name);
-	if (!can_be_uplink(&link))
+	if (!uplink_is_possible(&link))
 		return fail(err, EXIT_SYSTEM, "%s cannot be an uplink: %s", name,
 			    link.type == ARPHRD_ETHER ? "it is a host veth of nsbpf" : "it is no Ethernet device");
 	if (!bpf_map_lookup_elem(host->maps[MAP_UPLINKS], &link.ifindex, &uplink) && uplink.flags & UPLINK_NAMED)

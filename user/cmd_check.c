@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* nsbpf check */
+#include <stdio.h>
+#include <string.h>
+
+#include "check.h"
+#include "command.h"
+#include "terminal.h"
+
+static bool is_whole(const struct check *check)
+{
+	for (size_t i = 0; i < check->count; i++)
+		if (!check->findings[i].mended)
+			return false;
+	return !check->more;
+}
+
+static json_t *finding_json(const struct finding *finding)
+{
+	return json_pack("{s:s,s:s,s:s,s:s,s:b,s:s?}", "object", finding->object, "what", finding->what, "should",
+			 finding->should, "is", finding->is, "repaired", finding->mended, "remedy",
+			 finding->why_not[0] && !finding->mended ? finding->why_not : NULL);
+}
+
+static json_t *check_json(const struct check *check)
+{
+	json_t *findings = json_array();
+
+	for (size_t i = 0; i < check->count; i++)
+		json_array_append_new(findings, finding_json(&check->findings[i]));
+	return json_pack(
+		"{s:b,s:o,s:I,s:{s:I,s:I,s:I,s:I,s:I}}", "ok", is_whole(check), "findings", findings, "not_listed",
+		(json_int_t)check->more, "looked_at", "networks", (json_int_t)check->looked_at.networks, "endpoints",
+		(json_int_t)check->looked_at.endpoints, "uplinks", (json_int_t)check->looked_at.uplinks, "ports",
+		(json_int_t)check->looked_at.mappings, "connections", (json_int_t)check->looked_at.connections);
+}
+
+static void print_finding(const struct finding *finding)
+{
+	enum color shade = finding->mended ? COLOR_GOOD : COLOR_BAD;
+
+	printf("%s%s%s: %s: should be %s, is %s", color(stdout, shade), finding->object, color(stdout, COLOR_NONE),
+	       finding->what, finding->should, finding->is);
+	if (finding->mended)
+		printf(" (repaired)");
+	else if (finding->why_not[0])
+		printf(" (%s)", finding->why_not);
+	putchar('\n');
+}
+
+static void print_check(const struct check *check, bool running)
+{
+	for (size_t i = 0; i < check->count; i++)
+		print_finding(&check->findings[i]);
+	if (check->more)
+		printf("... and %zu more\n", check->more);
+	if (!running && !check->count) {
+		puts("nothing runs here");
+		return;
+	}
+	if (!is_whole(check)) {
+		if (!check->repair)
+			puts("`nsbpf check --repair` mends what can be mended while it runs");
+		return;
+	}
+	printf("all is as it should be: %u networks, %u endpoints, %u uplinks, %u ports, %u connections\n",
+	       check->looked_at.networks, check->looked_at.endpoints, check->looked_at.uplinks,
+	       check->looked_at.mappings, check->looked_at.connections);
+}
+
+/* With the lock, as another command at work would look like drift; but not where nothing runs: looking makes nothing.
+ * What is not pinned may keep the host from being opened. */
+static int open_and_check(struct host *host, struct check *check, struct error *err)
+{
+	int ret = host_open(host, err);
+
+	if (ret ? !host->damaged : !host->running)
+		return ret;
+	host_close(host);
+	ret = host_change(host, err);
+	if (ret && !host->damaged)
+		return ret;
+	check_pins(check);
+	if (ret && check->repair) {
+		host_close(host);
+		ret = host_change(host, err);
+	}
+	if (ret)
+		return check->count ? 0 : -1;
+	return check_all(check, err);
+}
+
+int cmd_check(int argc, char **argv)
+{
+	struct host host;
+	struct check check = { .host = &host };
+	const struct option_spec options[] = { { .name = "repair", .flag = &check.repair }, { 0 } };
+	struct error err;
+	bool running;
+	int ret;
+
+	if (parse_options(&argc, argv, options))
+		return EXIT_USAGE;
+	if (argc != 1)
+		return report_usage("check takes no words");
+	ret = open_and_check(&host, &check, &err);
+	running = host.running;
+	host_close(&host);
+	if (!ret && !json_output)
+		print_check(&check, running);
+	if (ret)
+		ret = report(&err);
+	else if (json_output)
+		ret = report_json(check_json(&check));
+	if (!ret && !is_whole(&check))
+		ret = EXIT_DRIFT;
+	check_free(&check);
+	return ret;
+}
