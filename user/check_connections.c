@@ -46,7 +46,7 @@ static int look_twice(struct tables *tables, struct suspects *suspects)
 	int ret = tables_look(tables, suspects);
 
 	for (int i = 1; i < LOOKS && !ret && suspects->count; i++) {
-		struct suspects again;
+		struct suspects again = { 0 };
 
 		usleep(BETWEEN_LOOKS);
 		ret = tables_look(tables, &again);

@@ -178,22 +178,42 @@ static int buckets_read(struct buckets *buckets)
 		       : 0;
 }
 
+static void looking_end(struct looking *l)
+{
+	free(l->found);
+	free(l->placed);
+	free(l->bound);
+	free(l->users);
+	free(l->usage);
+}
+#define _cleanup_looking_ __attribute__((cleanup(looking_end)))
+
+/* 0 or -errno. */
+static int looking_begin(struct looking *l)
+{
+	size_t room = l->tables->room;
+
+	l->found = calloc(2 * room + 2, 1);
+	l->placed = calloc(room + 1, 1);
+	l->bound = calloc(NAT_WORDS, 1);
+	l->users = calloc(NAT_WORDS, sizeof(*l->users));
+	l->usage = calloc(NSBPF_MAX_ENDPOINTS, sizeof(*l->usage));
+	l->suspects->list = calloc(MAX_SUSPECTS, sizeof(*l->suspects->list));
+	if (!l->found || !l->placed || !l->bound || !l->users || !l->usage || !l->suspects->list)
+		return -ENOMEM;
+	return 0;
+}
+
 int tables_look(struct tables *tables, struct suspects *suspects)
 {
-	_cleanup_free_ unsigned char *found = calloc(2 * tables->room + 2, 1), *placed = calloc(tables->room + 1, 1);
-	_cleanup_free_ unsigned char *bound = calloc(NAT_WORDS, 1);
-	_cleanup_free_ __u16 *users = calloc(NAT_WORDS, sizeof(*users));
-	_cleanup_free_ struct usage *usage = calloc(NSBPF_MAX_ENDPOINTS, sizeof(*usage));
-	struct looking l = { tables, suspects, found, placed, users, bound, usage };
+	_cleanup_looking_ struct looking l = { .tables = tables, .suspects = suspects };
 	const struct pressure *pressure = tables->pressure;
 	__u32 taken = __atomic_load_n(&pressure->taken, __ATOMIC_ACQUIRE);
 	__u32 given = __atomic_load_n(&pressure->given, __ATOMIC_ACQUIRE);
-	int ret;
+	int ret = looking_begin(&l);
 
-	*suspects = (struct suspects){ .list = calloc(MAX_SUSPECTS, sizeof(*suspects->list)) };
-	if (!found || !placed || !bound || !users || !usage || !suspects->list)
-		return -ENOMEM;
-	ret = buckets_read(&tables->index);
+	if (!ret)
+		ret = buckets_read(&tables->index);
 	if (!ret)
 		ret = buckets_read(&tables->bindings);
 	if (ret)

@@ -61,8 +61,8 @@ int tables_open(struct host *host, bool writable, struct tables *tables, struct 
 void tables_close(struct tables *tables);
 #define _cleanup_tables_ __attribute__((cleanup(tables_close)))
 
-/* What does not fit at one look: connections come and go meanwhile, so some of it may be nothing. The list is on the
- * heap. 0 or -errno. */
+/* What does not fit at one look: connections come and go meanwhile, so some of it may be nothing. 0 or
+ * -errno; the list, all zero before, is on the heap in any case. */
 int tables_look(struct tables *tables, struct suspects *suspects);
 
 #endif
