@@ -1,41 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* nsbpf, without a verb: what runs. */
-#include <bpf/libbpf.h>
 #include <stdio.h>
 
 #include "command.h"
-#include "drops.h"
 #include "listing.h"
-
-static json_t *build_drops(const struct host *host)
-{
-	unsigned long long counts[DROP_REASONS] = { 0 };
-	json_t *json = json_object();
-
-	if (host->running && drops_read(host, counts)) {
-		json_decref(json);
-		return NULL;
-	}
-	for (int i = 0; i < DROP_REASONS; i++)
-		json_object_set_new(json, drop_name(i), json_integer(counts[i]));
-	return json;
-}
-
-static json_t *build_connections(const struct host *host)
-{
-	struct pressure pressure = { 0 };
-	struct usage all = { 0 };
-	__u32 max = NSBPF_CONNECTIONS;
-
-	if (host->running) {
-		max = host->settings->connections;
-		pressure = *host->pressure;
-		all = host->usage[0];
-	}
-	return json_pack("{s:I,s:i,s:I,s:I,s:I}", "count", (json_int_t)all.connections, "max", (int)max, "nat_ports",
-			 (json_int_t)all.ports, "gave_way", (json_int_t)pressure.gave_way, "overlaps",
-			 (json_int_t)pressure.overlaps);
-}
+#include "totals.h"
 
 static json_t *rows(const struct host *host, const struct listing *listing)
 {
@@ -45,8 +14,11 @@ static json_t *rows(const struct host *host, const struct listing *listing)
 /* NULL if anything can't be read. */
 static json_t *build_status(const struct host *host)
 {
+	struct totals totals;
 	char cookie[32];
 
+	if (totals_read(host, &totals))
+		return NULL;
 	snprintf(cookie, sizeof(cookie), "%016llx", host->cookie);
 	return json_pack("{s:{s:s,s:b,s:o},s:o,s:o,s:o,s:o,s:o,s:o}", "host", "netns_cookie", cookie, "running",
 			 host->running, "attach",
@@ -54,7 +26,7 @@ static json_t *build_status(const struct host *host)
 				       : json_null(),
 			 "uplinks", rows(host, &uplinks_listing), "networks", rows(host, &networks_listing),
 			 "endpoints", rows(host, &endpoints_listing), "ports", rows(host, &mappings_listing),
-			 "connections", build_connections(host), "drops", build_drops(host));
+			 "connections", totals_connections(&totals), "drops", totals_drops(totals.drops));
 }
 
 static void print_section(const json_t *status, const char *title, const char *key, const struct listing *listing)
@@ -65,39 +37,12 @@ static void print_section(const json_t *status, const char *title, const char *k
 	print_table(section, listing->columns);
 }
 
-static void print_drops(const json_t *drops)
-{
-	bool any = false;
-
-	for (int i = 0; i < DROP_REASONS; i++) {
-		json_int_t count = json_integer_value(json_object_get(drops, drop_name(i)));
-
-		if (!count)
-			continue;
-		if (!any)
-			printf("\ndropped packets\n");
-		any = true;
-		printf("%10" JSON_INTEGER_FORMAT "  %s: %s\n", count, drop_name(i), drop_text(i));
-	}
-}
-
-static void print_pressure(const json_t *connections)
-{
-	json_int_t gave_way = json_integer_value(json_object_get(connections, "gave_way"));
-	json_int_t overlaps = json_integer_value(json_object_get(connections, "overlaps"));
-
-	if (gave_way || overlaps)
-		printf("lack of room: %" JSON_INTEGER_FORMAT " connections gave way, %" JSON_INTEGER_FORMAT
-		       " had to share a NAT port\n",
-		       gave_way, overlaps);
-}
-
 static void print_status(const json_t *status)
 {
 	const json_t *host = json_object_get(status, "host"), *connections = json_object_get(status, "connections");
 
 	if (!json_is_true(json_object_get(host, "running"))) {
-		printf("nothing runs here (`nsbpf add NAME` begins, `nsbpf help` lists the commands)\n");
+		print_idle();
 		return;
 	}
 	printf("host %s, attached by %s, %" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " connections\n",
@@ -110,7 +55,7 @@ static void print_status(const json_t *status)
 	print_section(status, "networks", "networks", &networks_listing);
 	print_section(status, "endpoints", "endpoints", &endpoints_listing);
 	print_section(status, "exposed ports", "ports", &mappings_listing);
-	print_drops(json_object_get(status, "drops"));
+	print_drops("dropped packets", json_object_get(status, "drops"));
 }
 
 int cmd_status(int argc, char **argv)

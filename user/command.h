@@ -61,6 +61,8 @@ int cmd_set(int argc, char **argv);
 int cmd_get(int argc, char **argv);
 /* The names that `set` and `get` know, and what a value may be. */
 void print_settings_help(void);
+int cmd_stats(int argc, char **argv);
+int cmd_metrics(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_down(int argc, char **argv);
 

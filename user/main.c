@@ -47,6 +47,15 @@ static const struct command commands[] = {
 	  "nsbpf uplink add eth1" },
 	{ "set", cmd_set, "NAME VALUE|default", "change a setting of this host, at once", "nsbpf set timeout.udp 10m" },
 	{ "get", cmd_get, "[NAME]", "the settings of this host", "nsbpf get\nnsbpf get timeout.udp" },
+	{ "stats", cmd_stats, "[--watch [SECONDS] [--count N]]",
+	  "packets, bytes, connections and drops by endpoint and by reason (--watch: how fast, again and again)",
+	  "nsbpf stats\n"
+	  "nsbpf stats --watch 5\n"
+	  "nsbpf -j stats | jq .drops" },
+	{ "metrics", cmd_metrics, "[--textfile FILE]",
+	  "the same for Prometheus, or into a file for node_exporter's textfile collector",
+	  "nsbpf metrics\n"
+	  "nsbpf metrics --textfile /var/lib/prometheus/node-exporter/nsbpf.prom" },
 	{ "check", cmd_check, "[--repair]", "compare what should be with what is, and mend it",
 	  "nsbpf check\n"
 	  "nsbpf check --repair\n"

@@ -6,6 +6,8 @@
 
 #include "command.h"
 
+#define REAL_DIGITS 15 /* that make the same number again; 17 would show how it is stored */
+
 bool json_output;
 
 int report(const struct error *err)
@@ -66,7 +68,8 @@ void report_aside(const char *fmt, ...)
 
 int report_json(json_t *json)
 {
-	int ret = !json || json_dumpf(json, stdout, isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT);
+	size_t flags = isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT;
+	int ret = !json || json_dumpf(json, stdout, flags | JSON_REAL_PRECISION(REAL_DIGITS));
 
 	json_decref(json);
 	if (ret || putchar('\n') == EOF || fflush(stdout))

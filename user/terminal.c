@@ -21,6 +21,14 @@ const char *color(FILE *stream, enum color color)
 	return (no_color && *no_color) || !isatty(fileno(stream)) ? "" : sequences[color];
 }
 
+bool terminal_clear(FILE *stream)
+{
+	if (!isatty(fileno(stream)))
+		return false;
+	fputs("\033[H\033[J", stream);
+	return true;
+}
+
 static unsigned long long now_ns(void)
 {
 	struct timespec now;

@@ -19,6 +19,9 @@ enum color {
 /* The escape sequence; "" where the stream is no terminal, or NO_COLOR is set (no-color.org). */
 const char *color(FILE *stream, enum color color);
 
+/* Makes room for output that takes the place of the last; false, and nothing done, where the stream is no terminal. */
+bool terminal_clear(FILE *stream);
+
 /* Work that may take longer than a second: then, if stderr is a terminal and output is for people, one line tells how
  * far it is, and goes when it is done. */
 struct progress {
