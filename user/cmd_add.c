@@ -5,36 +5,10 @@
 
 #include "cleanup.h"
 #include "command.h"
-#include "endpoints.h"
+#include "endpoint_options.h"
 #include "networks.h"
 #include "teardown.h"
 #include "uplinks.h"
-
-/* "host", "none", or addresses with commas between them. */
-static int parse_dns(const char *text, struct endpoint_spec *spec)
-{
-	char copy[1024], *rest, *word;
-
-	spec->dns = DNS_HOST;
-	if (!text || !strcmp(text, "host"))
-		return 0;
-	spec->dns = DNS_NONE;
-	if (!strcmp(text, "none"))
-		return 0;
-	spec->dns = DNS_GIVEN;
-	if (strlen(text) >= sizeof(copy) || !*text)
-		return report_usage("--dns %s: addresses, host or none is wanted", text);
-	strcpy(copy, text);
-	for (rest = copy; (word = strsep(&rest, ","));) {
-		struct resolvers *r = &spec->resolvers;
-
-		if (r->nservers == RESOLV_MAX_SERVERS)
-			return report_usage("--dns takes %d addresses at most", RESOLV_MAX_SERVERS);
-		if (addr_parse(word, &r->servers[r->nservers++]))
-			return report_usage("--dns %s: '%s' is not an address", text, word);
-	}
-	return 0;
-}
 
 static void format_dns(const struct endpoint_spec *spec, const struct endpoint *endpoint, char *text, size_t size)
 {
@@ -111,59 +85,26 @@ static int run(struct endpoint_spec *spec)
 	return report_change(ret, warning);
 }
 
+static const char *const keys[] = { "ip", "network", "mac", "mtu", "dns", "max-connections" };
+#define KEYS (sizeof(keys) / sizeof(keys[0]))
+
 int cmd_add(int argc, char **argv)
 {
-	const char *ip = NULL, *network = NULL, *mac = NULL, *mtu = NULL, *dns = NULL, *max = NULL;
-	const struct option_spec options[] = {
-		{ .name = "ip", .value = &ip },
-		{ .name = "network", .value = &network },
-		{ .name = "mac", .value = &mac },
-		{ .name = "mtu", .value = &mtu },
-		{ .name = "dns", .value = &dns },
-		{ .name = "max-connections", .value = &max },
-		{ .name = NULL },
-	};
-	struct endpoint_spec spec = { 0 };
-	unsigned char mac_bytes[6];
-	unsigned long number;
-	unsigned int mtu_number, max_number;
+	struct option_spec specs[KEYS + 1] = { 0 };
+	struct endpoint_options options = { 0 };
+	const char *values[KEYS] = { 0 };
+	struct error err;
 
-	if (parse_options(&argc, argv, options))
+	for (size_t i = 0; i < KEYS; i++)
+		specs[i] = (struct option_spec){ .name = keys[i], .value = &values[i] };
+	if (parse_options(&argc, argv, specs))
 		return EXIT_USAGE;
 	if (argc != 2)
 		return report_usage("add takes one name (`nsbpf help add`)");
-	if (name_check(argv[1]))
-		return report_usage("'%s' is no name: 1 to %d of A-Z a-z 0-9 _ . -, not beginning with -", argv[1],
-				    NSBPF_NAME_MAX);
-	if (network && name_check(network))
-		return report_usage("--network '%s' is no name", network);
-	spec.name = argv[1];
-	spec.network = network;
-	if (ip) {
-		if (addr_pair_parse(ip, &spec.ip))
-			return report_usage("--ip %s: an address, or one of each family with a comma, is wanted", ip);
-		spec.ip6_wanted = !addr_is_any(&spec.ip.v6);
-	}
-	if (mac) {
-		if (mac_parse(mac, mac_bytes))
-			return report_usage("--mac %s: not a unicast MAC address", mac);
-		spec.mac = mac_bytes;
-	}
-	if (mtu) {
-		if (number_parse(mtu, 576, 65535, &number))
-			return report_usage("--mtu %s: a number from 576 to 65535 is wanted", mtu);
-		mtu_number = number;
-		spec.mtu = &mtu_number;
-	}
-	if (max) {
-		number = 0;
-		if (strcmp(max, "auto") && number_parse(max, 0, NSBPF_MAX_CONNECTIONS, &number))
-			return report_usage("--max-connections %s: auto or a number up to %d is wanted", max,
-					    NSBPF_MAX_CONNECTIONS);
-		max_number = number;
-		spec.max_connections = &max_number;
-	}
-	if (parse_dns(dns, &spec))
-		return EXIT_USAGE;
-	return run(&spec);
+	if (endpoint_options_name(&options, argv[1], &err))
+		return report(&err);
+	for (size_t i = 0; i < KEYS; i++)
+		if (values[i] && endpoint_options_take(&options, keys[i], values[i], &err))
+			return report_option(&err);
+	return run(&options.spec);
 }

@@ -23,6 +23,8 @@ extern bool json_output; /* -j, --json */
 int report(const struct error *err);
 /* The same for words that make no sense; always EXIT_USAGE. */
 __attribute__((format(printf, 1, 2))) int report_usage(const char *fmt, ...);
+/* The same for an option's value, where the text begins with the option's name. */
+int report_option(const struct error *err);
 /* A change that was made, or did not have to be made (`unchanged`), and what the operator had better know of it, or
  * NULL: prints what there is to say, returns EXIT_DONE. */
 int report_change(bool changed, const char *warning);

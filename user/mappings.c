@@ -194,20 +194,20 @@ static bool is_to_endpoint(const struct mapping *m, const void *arg)
 	return m->endpoint == *(const unsigned int *)arg;
 }
 
-int mapping_add(struct host *host, const char *endpoint, const struct port_spec *spec, const struct cidr *sources,
-		unsigned int nsources, struct error *err)
+int mapping_add(struct host *host, const struct exposure *exposure, struct error *err)
 {
+	const struct port_spec *spec = &exposure->ports;
 	struct endpoint ep;
 	struct mapping tcp, udp;
-	int slot = endpoint_require(host, endpoint, &ep, err), added_tcp = 0, added_udp = 0;
+	int slot = endpoint_require(host, exposure->endpoint, &ep, err), added_tcp = 0, added_udp = 0;
 
 	if (slot < 0 || check_address(host, &spec->addr, &ep, err))
 		return -1;
 	tcp = from_spec(IPPROTO_TCP, slot, spec);
-	tcp.nsources = nsources;
-	for (unsigned int i = 0; i < nsources; i++) {
-		tcp.sources[i].addr = sources[i].addr;
-		tcp.sources[i].prefix = sources[i].prefix;
+	tcp.nsources = exposure->nsources;
+	for (unsigned int i = 0; i < exposure->nsources; i++) {
+		tcp.sources[i].addr = exposure->sources[i].addr;
+		tcp.sources[i].prefix = exposure->sources[i].prefix;
 	}
 	udp = tcp;
 	udp.proto = IPPROTO_UDP;

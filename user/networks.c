@@ -101,15 +101,6 @@ static int make(struct host *host, int slot, struct network *network, struct err
 	return write_network(host, slot, network, err);
 }
 
-/* What --mode and --masquerade off make of the subnets: flags. */
-static __u8 routed_flags(const struct network_spec *spec)
-{
-	if (!*spec->routed)
-		return 0;
-	return (spec->subnet4 || spec->masquerade_off ? NETWORK_ROUTED4 : 0) |
-	       (spec->subnet6 || spec->masquerade_off ? NETWORK_ROUTED6 : 0);
-}
-
 static bool is_subnet(const struct cidr *wanted, struct cidr subnet)
 {
 	return !wanted || (addr_equal(&wanted->addr, &subnet.addr) && wanted->prefix == subnet.prefix);
@@ -127,7 +118,7 @@ static bool matches(const struct network *network, const struct network_spec *sp
 	       is_subnet(spec->subnet6, network_subnet6(network)) &&
 	       is_gateway(&spec->gateway.v4, addr_from4(network->gateway4)) &&
 	       is_gateway(&spec->gateway.v6, network->gateway6) &&
-	       (!spec->routed || routed_flags(spec) == (network->flags & (NETWORK_ROUTED4 | NETWORK_ROUTED6))) &&
+	       (!spec->routed || *spec->routed == (network->flags & (NETWORK_ROUTED4 | NETWORK_ROUTED6))) &&
 	       (!spec->mtu || *spec->mtu == network->mtu) &&
 	       (!spec->isolate || *spec->isolate == !(network->flags & NETWORK_OPEN)) &&
 	       (!spec->full_cone || *spec->full_cone == !!(network->flags & NETWORK_FULL_CONE)) &&
@@ -235,7 +226,7 @@ int network_add(struct host *host, const struct network_spec *spec, struct error
 
 	strcpy(new.name, spec->name);
 	if (spec->routed)
-		new.flags = routed_flags(spec);
+		new.flags = *spec->routed;
 	if (settle_subnet4(host, spec, &new, err) || settle_subnet6(host, spec, &new, err) ||
 	    apply_options(host, &new, spec, err))
 		return -1;

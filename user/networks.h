@@ -26,8 +26,7 @@ struct network_spec {
 	const unsigned int *mtu;            /* NULL: not said; 0: the uplink's */
 	const bool *isolate;                /* NULL: not said */
 	const bool *full_cone;              /* NULL: not said */
-	const bool *routed;                 /* NULL: not said; the subnets that are given here are not masqueraded */
-	bool masquerade_off;                /* none is */
+	const __u8 *routed;                 /* NULL: not said; NETWORK_ROUTED4, NETWORK_ROUTED6, both or none */
 	const struct addr_pair *masquerade; /* NULL: not said; all zero: as the host's route has it */
 };
 

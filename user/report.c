@@ -37,6 +37,11 @@ int report_usage(const char *fmt, ...)
 	return report(&err);
 }
 
+int report_option(const struct error *err)
+{
+	return report_usage("--%s", err->text);
+}
+
 int report_change(bool changed, const char *warning)
 {
 	if (json_output)
