@@ -66,6 +66,7 @@ void print_settings_help(void);
 int cmd_stats(int argc, char **argv);
 int cmd_metrics(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_down(int argc, char **argv);
 
 #endif

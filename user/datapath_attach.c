@@ -10,8 +10,12 @@
 #include "cleanup.h"
 #include "datapath.h"
 
-/* libbpf 1.1 and Debian 12's headers are older than TCX (Linux 6.6); the number is the kernel's user API. */
+/* libbpf 1.1 and Debian 12's headers are older than TCX (Linux 6.6); the numbers are the kernel's user API. */
 #define ATTACH_TCX_INGRESS 46
+#define ATTACH_TCX_EGRESS 47
+
+#define OTHER_PROGRAMS 64 /* on one hook, that can be listed */
+#define OTHER_PROGRAM_TEXT 64
 
 /* One filter of ours on each hook, so handle and priority can be fixed. The priority leaves room before and after. */
 #define CLSACT_HANDLE 1
@@ -146,6 +150,63 @@ bool datapath_is_attached(const struct host *host, unsigned int ifindex, enum ho
 		return !bpf_tc_query(&where, &opts) && opts.prog_id == id;
 	link_path(host, ifindex, hook, path);
 	return link_is_live(path, ifindex, id);
+}
+
+struct looking {
+	other_program_fn *each;
+	void *arg;
+};
+
+static void name_program(__u32 id, char *text, size_t size)
+{
+	_cleanup_close_ int program = bpf_prog_get_fd_by_id(id);
+	struct bpf_prog_info info = { 0 };
+	__u32 info_size = sizeof(info);
+
+	if (program < 0 || bpf_obj_get_info_by_fd(program, &info, &info_size))
+		info.name[0] = '\0';
+	snprintf(text, size, "BPF program %u%s%s", id, info.name[0] ? " " : "", info.name);
+}
+
+/* By TCX, in their order up to ours; all of them if ours is not among them, as every clsact filter comes later. */
+static int tcx_before(unsigned int ifindex, enum bpf_attach_type type, __u32 ours, const struct looking *l)
+{
+	__u32 ids[OTHER_PROGRAMS];
+	/* Where newer headers have target_ifindex, these have target_fd. */
+	LIBBPF_OPTS(bpf_prog_query_opts, opts, .prog_ids = ids, .prog_cnt = OTHER_PROGRAMS);
+	char text[OTHER_PROGRAM_TEXT];
+	int ret = 0;
+
+	if (bpf_prog_query_opts(ifindex, type, &opts))
+		return 0; /* no TCX in this kernel */
+	for (__u32 i = 0; i < opts.prog_cnt && i < OTHER_PROGRAMS && ids[i] != ours && !ret; i++) {
+		name_program(ids[i], text, sizeof(text));
+		ret = l->each(text, l->arg);
+	}
+	return ret;
+}
+
+static int clsact_before(const struct filter *filter, void *arg)
+{
+	const struct looking *l = arg;
+	char text[OTHER_PROGRAM_TEXT];
+
+	if (filter->priority >= CLSACT_PRIORITY)
+		return 0;
+	snprintf(text, sizeof(text), "tc filter %s, priority %u", filter->kind, filter->priority);
+	return l->each(text, l->arg);
+}
+
+int datapath_others_before(const struct host *host, unsigned int ifindex, enum hook hook, other_program_fn *each,
+			   void *arg)
+{
+	_cleanup_close_ int program = open_program(host, hook, &(struct error){ 0 });
+	bool egress = hooks[hook].clsact == BPF_TC_EGRESS, tcx = uses_tcx(host, hook);
+	struct looking l = { each, arg };
+	int ret;
+
+	ret = tcx_before(ifindex, egress ? ATTACH_TCX_EGRESS : ATTACH_TCX_INGRESS, program_id(program), &l);
+	return ret || tcx ? ret : filter_each(host->nl, ifindex, egress, clsact_before, &l);
 }
 
 /* A filter, device or qdisc that is gone already is as good as removed. */

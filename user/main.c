@@ -60,6 +60,9 @@ static const struct command commands[] = {
 	  "nsbpf check\n"
 	  "nsbpf check --repair\n"
 	  "nsbpf -j check | jq '.findings[]'" },
+	{ "doctor", cmd_doctor, "", "explain what on this host would stop it from working, and the fix",
+	  "nsbpf doctor\n"
+	  "nsbpf -j doctor | jq '.diagnoses[] | select(.level == \"problem\")'" },
 	{ "down", cmd_down, "", "remove everything that nsbpf made on this host", "nsbpf down" },
 	{ "version", cmd_version, "", "which nsbpf this is", NULL },
 	{ "help", cmd_help, "[VERB]", "this, or more about one command", "nsbpf help expose" },

@@ -130,6 +130,19 @@ int filter_each(struct nl *nl, unsigned int ifindex, bool egress, int (*each)(co
 /* 1 if the device has a clsact qdisc, 0 if not. */
 int clsact_exists(struct nl *nl, unsigned int ifindex);
 
+/* A chain of nf_tables that packets come to by a hook. iptables-nft makes such, too. */
+struct base_chain {
+	unsigned char family; /* NFPROTO_INET ... */
+	char table[32];
+	char name[32];
+	unsigned int hook;  /* NF_INET_LOCAL_IN ... */
+	unsigned int rules; /* in it */
+	bool drops;         /* its policy, for what no rule is about */
+};
+
+/* -EPROTONOSUPPORT or -EINVAL from a kernel without nf_tables. */
+int base_chain_each(int (*each)(const struct base_chain *chain, void *arg), void *arg);
+
 /* A socket that has a local port: TCP sockets in LISTEN, or bound UDP sockets, connected ones too. */
 struct host_socket {
 	struct nsbpf_addr addr; /* [::] is all zero, 0.0.0.0 is mapped as any other of IPv4 */

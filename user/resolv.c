@@ -200,6 +200,16 @@ bool resolv_is_foreign(const char *name)
 	return strncmp(text, MARK, strlen(MARK));
 }
 
+bool resolv_is_reachable(const char *name)
+{
+	struct resolvers found = { 0 };
+	struct paths paths;
+
+	if (make_paths(name, &paths))
+		return false;
+	return !read_resolvers(access(paths.file, R_OK) ? "/etc/resolv.conf" : paths.file, &found) && found.nservers;
+}
+
 bool resolv_matches(const char *name, const struct resolvers *resolvers)
 {
 	char is[4096], should[4096] = "";

@@ -29,6 +29,9 @@ int resolv_upstream_at(const char *root, struct resolvers *resolvers);
 
 /* Is there an /etc/netns/NAME/resolv.conf that nsbpf did not write? Its own may be older than the last reboot. */
 bool resolv_is_foreign(const char *name);
+/* Is there a server in the namespace's resolv.conf, which is the host's if it has none of its own, that it could reach?
+ */
+bool resolv_is_reachable(const char *name);
 /* Does the file say just what resolv_write() would? */
 bool resolv_matches(const char *name, const struct resolvers *resolvers);
 /*
