@@ -49,8 +49,8 @@ bool datapath_has_tcx(int program);
 int datapath_attach(const struct host *host, unsigned int ifindex, enum hook hook, struct error *err);
 /* Is the pinned program there? No: it was detached, or somebody's replaced it, or there is no such device. */
 bool datapath_is_attached(const struct host *host, unsigned int ifindex, enum hook hook);
-/* What of others sees a packet on the same hook before ours does, in words: "BPF program 12 trace", until each() returns
- * non-zero. XDP comes before all of it, and is not among these. That, or -errno. */
+/* What of others sees a packet on the same hook before ours does, in words: "BPF program 12 trace", until each()
+ * returns non-zero. XDP comes before all of it, and is not among these. That, or -errno. */
 typedef int other_program_fn(const char *text, void *arg);
 int datapath_others_before(const struct host *host, unsigned int ifindex, enum hook hook, other_program_fn *each,
 			   void *arg);

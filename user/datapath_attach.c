@@ -171,7 +171,7 @@ static void name_program(__u32 id, char *text, size_t size)
 /* By TCX, in their order up to ours; all of them if ours is not among them, as every clsact filter comes later. */
 static int tcx_before(unsigned int ifindex, enum bpf_attach_type type, __u32 ours, const struct looking *l)
 {
-	__u32 ids[OTHER_PROGRAMS];
+	__u32 ids[OTHER_PROGRAMS] = { 0 };
 	/* Where newer headers have target_ifindex, these have target_fd. */
 	LIBBPF_OPTS(bpf_prog_query_opts, opts, .prog_ids = ids, .prog_cnt = OTHER_PROGRAMS);
 	char text[OTHER_PROGRAM_TEXT];
