@@ -29,12 +29,7 @@ static void print_stats(const json_t *stats)
 		print_idle();
 		return;
 	}
-	if (!json_is_null(interval))
-		printf("%.1f s: ", json_real_value(interval));
-	printf("%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " connections, %" JSON_INTEGER_FORMAT " NAT ports\n",
-	       json_integer_value(json_object_get(connections, "count")),
-	       json_integer_value(json_object_get(connections, "max")),
-	       json_integer_value(json_object_get(connections, "nat_ports")));
+	print_summary(stats);
 	print_pressure(connections);
 	putchar('\n');
 	print_endpoints(stats, json_is_null(interval) ? endpoint_counts : endpoint_rates);

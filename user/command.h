@@ -64,6 +64,7 @@ int cmd_get(int argc, char **argv);
 /* The names that `set` and `get` know, and what a value may be. */
 void print_settings_help(void);
 int cmd_stats(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_metrics(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);

@@ -52,8 +52,16 @@ static const struct command commands[] = {
 	  "nsbpf stats\n"
 	  "nsbpf stats --watch 5\n"
 	  "nsbpf -j stats | jq .drops" },
+	{ "top", cmd_top,
+	  "[--sort bits|packets|drops|connections|name] [--endpoint NAME] [--interval SECONDS] "
+	  "[--once | --count N] [--flows N]",
+	  "endpoints and flows by rate, live",
+	  "nsbpf top\n"
+	  "nsbpf top --sort drops --interval 5\n"
+	  "nsbpf top --once --endpoint web --flows 100\n"
+	  "nsbpf -j top --count 10" },
 	{ "metrics", cmd_metrics, "[--textfile FILE]",
-	  "the same for Prometheus, or into a file for node_exporter's textfile collector",
+	  "counters for Prometheus, or into a file for node_exporter's textfile collector",
 	  "nsbpf metrics\n"
 	  "nsbpf metrics --textfile /var/lib/prometheus/node-exporter/nsbpf.prom" },
 	{ "check", cmd_check, "[--repair]", "compare what should be with what is, and mend it",

@@ -3,6 +3,7 @@
 #include "stats_json.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* Of all endpoints together; no name of one has parentheses. */
 #define ALL "(all)"
@@ -110,4 +111,30 @@ json_t *stats_json(const struct sample *now, const struct sample *before)
 			 totals_connections(&now->totals), "endpoints", rows, "all", all, "drops",
 			 totals_drops(now->totals.drops), "drops_per_s",
 			 before ? drop_rates(now, before) : json_null());
+}
+
+size_t summary_format(const json_t *stats, char *text, size_t size)
+{
+	const json_t *connections = json_object_get(stats, "connections"),
+		     *interval = json_object_get(stats, "interval");
+	char took[24] = "";
+
+	if (!json_is_true(json_object_get(stats, "running")))
+		return snprintf(text, size, "nothing runs here");
+	if (!json_is_null(interval))
+		snprintf(took, sizeof(took), "%.1f s: ", json_number_value(interval));
+	return snprintf(text, size,
+			"%s%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " connections, %" JSON_INTEGER_FORMAT
+			" NAT ports",
+			took, json_integer_value(json_object_get(connections, "count")),
+			json_integer_value(json_object_get(connections, "max")),
+			json_integer_value(json_object_get(connections, "nat_ports")));
+}
+
+void print_summary(const json_t *stats)
+{
+	char text[128];
+
+	summary_format(stats, text, sizeof(text));
+	puts(text);
 }

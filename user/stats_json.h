@@ -16,6 +16,11 @@ json_t *endpoint_stats_json(const struct endpoint_sample *endpoint, const struct
 /* All of it; `before` may be NULL, then every rate is null. */
 json_t *stats_json(const struct sample *now, const struct sample *before);
 
+/* One line from that, without a newline, of `connections` and `interval`: "1.0 s: 4 of 65536 connections, 3 NAT ports";
+ * returns what snprintf() does. */
+size_t summary_format(const json_t *stats, char *text, size_t size);
+void print_summary(const json_t *stats);
+
 /* Of endpoint_stats_json(): what was counted, and how fast. */
 #define ENDPOINT_NUMBERS 7 /* columns flush right */
 extern const struct column endpoint_counts[], endpoint_rates[];

@@ -2,14 +2,12 @@
 """`nsbpf stats`: as text and as JSON, once and again and again; on a busy host, an empty one and one that is broken."""
 import json
 import os
-import pty
 import re
-import select
 import subprocess
-import time
 
 import pytest
 from golden import golden
+from terminal import Terminal
 from topology import OUTSIDE_FAR, Host, run, wait_for
 
 USAGE, SYSTEM = 1, 2
@@ -120,19 +118,9 @@ def test_watch_as_text(busy):
 
 def on_terminal(host, *arguments, env=None):
     """What a command writes to a terminal until it ends."""
-    master, slave = pty.openpty()
-    process = host.popen(*host.nsbpf_command(*arguments)[2:], stdin=slave, stdout=slave, stderr=slave,
-                         env=host.environment(env))
-    os.close(slave)
-    text, end = b"", time.monotonic() + 10
-    while time.monotonic() < end and select.select([master], [], [], 1)[0]:
-        try:
-            text += os.read(master, 65536)
-        except OSError:  # the other side is closed
-            break
-    os.close(master)
-    assert process.wait(5) == 0
-    return text.decode()
+    with Terminal(host, *arguments, env=env) as terminal:
+        assert terminal.end() == 0
+        return terminal.raw
 
 
 def test_watch_on_a_terminal(busy):
