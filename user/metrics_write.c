@@ -33,7 +33,7 @@ static void write_sample(FILE *out, const char *name, const json_t *sample)
 
 void metrics_write(FILE *out, const json_t *families)
 {
-	const json_t *family, *samples, *sample;
+	const json_t *family, *samples;
 	size_t f, s;
 
 	json_array_foreach(families, f, family)
@@ -45,7 +45,8 @@ void metrics_write(FILE *out, const json_t *families)
 			continue;
 		fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, text_of(family, "help"), name,
 			text_of(family, "type"));
-		json_array_foreach(samples, s, sample) write_sample(out, name, sample);
+		for (s = 0; s < json_array_size(samples); s++)
+			write_sample(out, name, json_array_get(samples, s));
 	}
 }
 
