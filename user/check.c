@@ -70,6 +70,10 @@ void check_advise(struct check *check, const char *fmt, ...)
 static int look(struct check *check, struct error *err)
 {
 	memset(&check->looked_at, 0, sizeof(check->looked_at));
+	if (check_strays(check, err))
+		return -1;
+	if (!check->host->running)
+		return 0;
 	return check_host(check, err) || check_networks(check, err) || check_endpoints(check, err) ||
 			       check_uplinks(check, err) || check_mappings(check, err) || check_connections(check, err)
 		       ? -1

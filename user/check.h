@@ -48,6 +48,7 @@ __attribute__((format(printf, 2, 3))) void check_advise(struct check *check, con
 void check_pins(struct check *check);
 
 /* The parts, in the order in which they are mended. Each is 0, or -1 with err where it could not look. */
+int check_strays(struct check *check, struct error *err);
 int check_host(struct check *check, struct error *err);
 int check_networks(struct check *check, struct error *err);
 int check_endpoints(struct check *check, struct error *err);
@@ -55,7 +56,8 @@ int check_uplinks(struct check *check, struct error *err);
 int check_mappings(struct check *check, struct error *err);
 int check_connections(struct check *check, struct error *err);
 
-/* All of these parts. With `repair`, what could be mended is looked at again, and only then it is. */
+/* All of these parts; where nothing runs, only what may be left. With `repair`, what could be mended is looked at
+ * again, and only then it is. */
 int check_all(struct check *check, struct error *err);
 void check_free(struct check *check);
 

@@ -143,6 +143,28 @@ static void check_program(struct check *check, const struct link *link, enum hoo
 		check_outcome_of(check, datapath_attach(check->host, link->ifindex, hook, &err), &err);
 }
 
+struct hooked {
+	struct check *check;
+	const char *device;
+};
+
+static int note_other(const char *text, void *arg)
+{
+	const struct hooked *hooked = arg;
+	char what[CHECK_TEXT];
+
+	snprintf(what, sizeof(what), "programs on %s", hooked->device);
+	check_differs(hooked->check, what, "none before ours", "%s", text);
+	check_advise(hooked->check, "whose it is, `bpftool net` and `tc filter show dev %s` tell", hooked->device);
+	return 0;
+}
+
+/* Nobody else has anything to do on a host veth. (On an uplink others may: `doctor` names them.) */
+static void check_others(struct check *check, const struct link *link, enum hook hook)
+{
+	datapath_others_before(check->host, link->ifindex, hook, note_other, &(struct hooked){ check, link->name });
+}
+
 /* What the kernel would do with its packets if from_endpoint were missing: no forwarding, no router advertisements. */
 static void check_sysctls(struct check *check, unsigned int slot, const struct endpoint *endpoint,
 			  const struct link *link)
@@ -238,6 +260,8 @@ static int check_endpoint(unsigned int slot, const struct endpoint *endpoint, vo
 		return 0;
 	check_program(check, &link, HOOK_FROM_ENDPOINT, "from_endpoint");
 	check_program(check, &link, HOOK_TO_ENDPOINT, "to_endpoint");
+	check_others(check, &link, HOOK_FROM_ENDPOINT);
+	check_others(check, &link, HOOK_TO_ENDPOINT);
 	check_sysctls(check, slot, endpoint, &link);
 	check_device(check, check->host->nl, &link, endpoint->gateway_mac, endpoint->mtu);
 	check_namespace(check, endpoint, &network, ns_fd);

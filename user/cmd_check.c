@@ -68,19 +68,24 @@ static void print_check(const struct check *check, bool running)
 	       check->looked_at.mappings, check->looked_at.connections);
 }
 
-/* With the lock, as another command at work would look like drift; but not where nothing runs: looking makes nothing.
- * What is not pinned may keep the host from being opened. */
-static int open_and_check(struct host *host, struct check *check, struct error *err)
+/* With the lock, as another command at work would look like drift; but where nothing runs looking makes nothing, not
+ * even the directory of the lock. */
+static int look(struct host *host, struct check *check, struct error *err)
 {
 	int ret = host_open(host, err);
 
-	if (ret ? !host->damaged : !host->running)
-		return ret;
+	if (ret && !host->damaged)
+		return -1;
+	if (!ret && !host->running && !check->repair)
+		return check_all(check, err);
 	host_close(host);
 	ret = host_change(host, err);
 	if (ret && !host->damaged)
-		return ret;
+		return -1;
+	if (!ret && !host->running)
+		return check_all(check, err);
 	check_pins(check);
+	/* What is not pinned may have kept it from being opened. */
 	if (ret && check->repair) {
 		host_close(host);
 		ret = host_change(host, err);
@@ -103,7 +108,7 @@ int cmd_check(int argc, char **argv)
 		return EXIT_USAGE;
 	if (argc != 1)
 		return report_usage("check takes no words");
-	ret = open_and_check(&host, &check, &err);
+	ret = look(&host, &check, &err);
 	running = host.running;
 	host_close(&host);
 	if (!ret && !json_output)

@@ -43,6 +43,9 @@ void doctor_firewall(struct doctor *doctor);
 void doctor_endpoints(struct doctor *doctor);
 void doctor_tables(struct doctor *doctor);
 
+/* XDP comes before all else; `subject` has the device. */
+void doctor_xdp(struct doctor *doctor, const char *subject, const struct link *link);
+
 /* All of them. 0, or -1 with err. */
 int doctor_look(struct doctor *doctor, struct error *err);
 void doctor_close(struct doctor *doctor);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "doctor_internal.h"
+#include "doctor.h"
 #include "endpoints.h"
 #include "networks.h"
 #include "uplinks.h"
@@ -69,8 +69,6 @@ static int look_at_endpoint(unsigned int slot, const struct endpoint *endpoint, 
 	if (endpoint->state != SLOT_READY || link_get_index(d->host.nl, endpoint->ifindex, &link))
 		return 0;
 	doctor_xdp(d, subject, &link);
-	doctor_hook(&(struct hook_subject){ d, subject, "from_endpoint", link.name }, &link, HOOK_FROM_ENDPOINT);
-	doctor_hook(&(struct hook_subject){ d, subject, "to_endpoint", link.name }, &link, HOOK_TO_ENDPOINT);
 	look_at_mtu(d, subject, endpoint);
 	if (resolv_is_reachable(endpoint->name))
 		return 0;

@@ -10,9 +10,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "addr.h"
 #include "cleanup.h"
 #include "datapath.h"
-#include "doctor_internal.h"
+#include "doctor.h"
 #include "sysctl.h"
 #include "uplinks.h"
 
@@ -21,12 +22,17 @@ struct candidates {
 	unsigned int count;
 };
 
-static void add_candidate(struct candidates *c, __u32 ifindex)
+static bool is_candidate(const struct candidates *c, __u32 ifindex)
 {
 	for (unsigned int i = 0; i < c->count; i++)
 		if (c->list[i] == ifindex)
-			return;
-	if (c->count < NSBPF_MAX_UPLINKS)
+			return true;
+	return false;
+}
+
+static void add_candidate(struct candidates *c, __u32 ifindex)
+{
+	if (!is_candidate(c, ifindex) && c->count < NSBPF_MAX_UPLINKS)
 		c->list[c->count++] = ifindex;
 }
 
@@ -54,19 +60,20 @@ static void find_candidates(struct doctor *d, struct candidates *c)
 	route_each(d->host.nl, AF_INET6, RTN_UNICAST, candidate_by_route, c);
 }
 
+struct uplink_subject {
+	struct doctor *doctor;
+	const char *subject;
+	const char *device;
+};
+
 static int other_program(const char *text, void *arg)
 {
-	const struct hook_subject *s = arg;
+	const struct uplink_subject *s = arg;
 
-	doctor_say(s->doctor, LEVEL_WARNING, s->subject, "%s sees packets before %s does", text, s->program);
+	doctor_say(s->doctor, LEVEL_WARNING, s->subject, "%s sees packets before from_uplink does", text);
 	doctor_why(s->doctor, "what it drops, changes or sends elsewhere does not come to nsbpf as it was");
 	doctor_fix(s->doctor, "bpftool net show; tc filter show dev %s ingress", s->device);
 	return 0;
-}
-
-void doctor_hook(const struct hook_subject *s, const struct link *link, enum hook hook)
-{
-	datapath_others_before(&s->doctor->host, link->ifindex, hook, other_program, (void *)s);
 }
 
 void doctor_xdp(struct doctor *d, const char *subject, const struct link *link)
@@ -185,18 +192,47 @@ static void look_at_uplink(struct doctor *d, __u32 ifindex)
 		doctor_say(d, LEVEL_OK, subject, "up, %s, MTU %u", addresses, link.mtu);
 	doctor_xdp(d, subject, &link);
 	if (d->host.running)
-		doctor_hook(&(struct hook_subject){ d, subject, "from_uplink", link.name }, &link, HOOK_FROM_UPLINK);
+		datapath_others_before(&d->host, ifindex, HOOK_FROM_UPLINK, other_program,
+				       &(struct uplink_subject){ d, subject, link.name });
 	look_at_offloads(d, subject, &link);
 	look_at_rp_filter(d, subject, &link);
+}
+
+struct behind {
+	struct doctor *doctor;
+	const struct candidates *uplinks;
+	struct candidates seen;
+};
+
+/* A route by a device that could be an uplink: what is behind it is reached by the host only. */
+static int look_behind(const struct route *route, void *arg)
+{
+	struct behind *b = arg;
+	unsigned int before = b->seen.count;
+	struct link link;
+
+	if (route->table != RT_TABLE_MAIN || !route->ifindex || is_candidate(b->uplinks, route->ifindex) ||
+	    link_get_index(b->doctor->host.nl, route->ifindex, &link) || !uplink_is_possible(&link))
+		return 0;
+	add_candidate(&b->seen, route->ifindex);
+	if (b->seen.count == before)
+		return 0;
+	doctor_say(b->doctor, LEVEL_NOTE, "uplinks", "there are routes by %s, which is no uplink", link.name);
+	doctor_why(b->doctor, "endpoints do not reach what is behind it, the host does");
+	doctor_fix(b->doctor, "nsbpf uplink add %s", link.name);
+	return 0;
 }
 
 void doctor_uplinks(struct doctor *d)
 {
 	struct candidates candidates = { .count = 0 };
+	struct behind behind = { .doctor = d, .uplinks = &candidates };
 
 	find_candidates(d, &candidates);
 	for (unsigned int i = 0; i < candidates.count; i++)
 		look_at_uplink(d, candidates.list[i]);
+	route_each(d->host.nl, AF_INET, RTN_UNICAST, look_behind, &behind);
+	route_each(d->host.nl, AF_INET6, RTN_UNICAST, look_behind, &behind);
 	if (candidates.count)
 		return;
 	doctor_say(d, LEVEL_PROBLEM, "uplinks", "there is none");

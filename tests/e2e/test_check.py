@@ -5,6 +5,7 @@ One busy host for all faults: each test breaks one thing, sees it found, nothing
 """
 import json
 import os
+import shutil
 import socket
 import struct
 import time
@@ -132,6 +133,17 @@ def test_a_filter_replaced(host):
     found_and_mended(host, *of(a, f"program to_endpoint on {a.device}"))
 
 
+def test_somebody_else_s_program(busy):
+    device = busy.a.device
+    busy.run("tc", "filter", "add", "dev", device, "egress", "pref", "1", "handle", "1", "protocol", "all", "bpf", "da",
+             "object-pinned", f"{busy.pin_directories()[0]}/programs/to_endpoint")
+    found = checked(busy, "--repair", code=DRIFT)
+    assert findings(found) == of(busy.a, f"programs on {device}")
+    assert found["findings"][0]["is"] == "tc filter bpf, priority 1" and device in found["findings"][0]["remedy"]
+    busy.run("tc", "filter", "del", "dev", device, "egress", "pref", "1")
+    assert checked(busy, code=0)["findings"] == []
+
+
 # namespaces
 def test_device_inside_was_down(busy):
     """What README names under limits: the default routes went with it."""
@@ -257,6 +269,31 @@ def test_uplinks(busy):
     found_and_mended(busy, ("uplink up1", "device"))
     busy.ip("address", "change", f"{HOST_ADDRESS}/24", "dev", "up0")
     assert checked(busy, code=0)["findings"] == []
+
+
+# what is left of something
+def test_strays(busy):
+    busy.connect(busy, "lost", busy.machine("l"), "l0")
+    busy.ip_batch("link set lost alias 'nsbpf endpoint lost'", "route add unreachable 10.123.0.0/16 proto 78",
+                  "address add fd12::1/128 dev lo proto 78")
+    found = checked(busy, code=DRIFT)
+    assert ("host", "addresses in the datapath") in findings(found)
+    found = checked(busy, "--repair", code=0)
+    assert sorted(findings(found)) == [("host", "address fd12::1 on lo"), ("host", "device lost"),
+                                       ("host", "unreachable route 10.123.0.0/16")]
+    assert checked(busy, code=0)["findings"] == []
+
+
+def test_strays_of_a_host_that_is_gone(host):
+    """Its pins were removed, and with them all records."""
+    a = host.add("a")
+    device = a.device
+    shutil.rmtree(host.pin_directories()[0])
+    found = checked(host, code=DRIFT)
+    assert findings(found)[0] == ("host", f"device {device}") and len(findings(found)) == 4
+    checked(host, "--repair", code=0)
+    golden("check-nothing", host.nsbpf("check").stdout)
+    assert host.ip_json("link", "show", "type", "veth")[0]["ifname"] == "up0"
 
 
 # pins

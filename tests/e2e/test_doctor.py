@@ -164,13 +164,26 @@ def test_firewall(busy):
     assert bad(busy) == {}
 
 
-def test_other_programs(busy):
-    pins, device = busy.pin_directories()[0], busy.a.device
-    busy.run("tc", "filter", "add", "dev", device, "egress", "pref", "1", "handle", "1", "protocol", "all", "bpf", "da",
-             "object-pinned", f"{pins}/programs/to_endpoint")
-    the_only(busy, "warning", f"endpoint {busy.a.name}", "tc filter bpf, priority 1 sees packets before to_endpoint")
-    busy.run("tc", "filter", "del", "dev", device, "egress", "pref", "1")
-    assert bad(busy) == {}
+@pytest.mark.parametrize("attach", ["clsact"], indirect=True)
+def test_other_programs(host):
+    host.add("a")
+    host.run("tc", "filter", "add", "dev", "up0", "ingress", "pref", "1", "handle", "1", "protocol", "all", "bpf", "da",
+             "object-pinned", f"{host.pin_directories()[0]}/programs/to_endpoint")
+    found = the_only(host, "warning", "uplink up0", "tc filter bpf, priority 1 sees packets before from_uplink")
+    assert "tc filter show dev up0 ingress" in found["fix"]
+    host.run("tc", "filter", "del", "dev", "up0", "ingress", "pref", "1")
+    assert bad(host) == {}
+
+
+def test_a_way_that_is_no_uplink(busy):
+    busy.connect(busy, "up1", busy.machine("m"), "m0")
+    busy.ip("route", "add", "192.0.2.0/24", "dev", "up1")
+    note, = [diagnosis for diagnosis in diagnosed(busy) if "up1" in diagnosis["text"]]
+    assert note["level"] == "note" and note["fix"] == "nsbpf uplink add up1"
+    busy.nsbpf(*note["fix"].split()[1:])
+    assert "up1" not in [diagnosis["text"] for diagnosis in diagnosed(busy)]
+    busy.nsbpf("uplink", "del", "up1")
+    busy.ip("link", "del", "up1")
 
 
 def test_resolver(busy):
