@@ -79,6 +79,7 @@ int doctor_look(struct doctor *doctor, struct error *err)
 	doctor_firewall(doctor);
 	if (doctor->host.running) {
 		doctor_endpoints(doctor);
+		doctor_ports(doctor);
 		doctor_tables(doctor);
 	}
 	return doctor->out_of_memory ? fail(err, EXIT_SYSTEM, "out of memory") : 0;

@@ -41,6 +41,7 @@ void doctor_routes(struct doctor *doctor);
 void doctor_uplinks(struct doctor *doctor);
 void doctor_firewall(struct doctor *doctor);
 void doctor_endpoints(struct doctor *doctor);
+void doctor_ports(struct doctor *doctor);
 void doctor_tables(struct doctor *doctor);
 
 /* XDP comes before all else; `subject` has the device. */

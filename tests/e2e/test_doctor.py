@@ -218,6 +218,20 @@ def test_pin_gone(host):
     assert bad(host) == {}
 
 
+def test_exposed_ports(busy):
+    busy.nsbpf("expose", busy.a.name, "8080:80")
+    busy.nsbpf("expose", busy.a.name, "40000/udp")
+    note, = [diagnosis for diagnosis in diagnosed(busy) if diagnosis["subject"].startswith("port ")]
+    assert (note["level"], note["subject"]) == ("note", "port udp/40000") and "ip_local_port_range" in note["text"]
+    server = busy.tcp_echo(8080)
+    found = the_only(busy, "warning", "port tcp/8080", f"exposed to {busy.a.name}, and pid .* serves it, too")
+    server.stop()
+    assert f"nsbpf unexpose {busy.a.name} " in found["fix"]
+    assert bad(busy) == {}
+    for ports in ("8080", "40000/udp"):
+        busy.nsbpf("unexpose", busy.a.name, ports)
+
+
 def test_tables_are_full(busy):
     """By their counters, which is what it looks at."""
     before = maps.entry(busy, "usage", 1), maps.entry(busy, "usage", 0)
