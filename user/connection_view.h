@@ -8,6 +8,7 @@
 #include "host.h"
 
 struct connection_view {
+	__u32 place; /* in the table, from 0 on */
 	struct conn conn;
 	struct traffic traffic[CONN_DIRS];
 	/* What follows from these, see connection_view_complete(). */

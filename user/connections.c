@@ -11,6 +11,7 @@
 
 #include "cleanup.h"
 #include "host_maps.h"
+#include "terminal.h"
 
 /* 1 if done, 0 if it had ended by itself, or -errno. */
 static int run_program(int program, const struct conn *conn)
@@ -37,7 +38,8 @@ int connection_end(const struct host *host, const struct conn *conn)
 /* The table, and the part of it that is in memory. */
 struct table {
 	int deadline_map, connection_map;
-	int traffic_map; /* -1: not wanted */
+	int traffic_map;           /* -1: not wanted */
+	struct progress *progress; /* NULL: nobody waits for all of it */
 	size_t room, first, count;
 	const struct block *deadlines;
 	const struct conn *connections;
@@ -125,6 +127,8 @@ static int table_walk(struct table *t, place_fn *each, void *arg)
 	int ret = 0;
 
 	for (size_t first = 0; first < t->room && !ret; first += WINDOW) {
+		if (t->progress)
+			progress_at(t->progress, first);
 		ret = window_open(t, first);
 		if (!ret)
 			ret = window_walk(t, each, arg);
@@ -170,10 +174,17 @@ static int run_on_place(const struct table *t, size_t i, void *arg)
 static int run_on(const struct host *host, enum host_program program, connection_fn *which, const void *arg)
 {
 	struct running running = { host->programs[program], which, arg };
+	struct progress progress;
 	struct table table;
 	int ret = table_open(host, &table);
 
-	return ret ? ret : table_walk(&table, run_on_place, &running);
+	if (ret)
+		return ret;
+	table.progress = &progress;
+	progress_begin(&progress, "going over connections", table.room);
+	ret = table_walk(&table, run_on_place, &running);
+	progress_end(&progress);
+	return ret;
 }
 
 int connections_end(const struct host *host, connection_fn *which, const void *arg)
@@ -205,6 +216,7 @@ static bool view_read(const struct table *t, size_t i, struct connection_view *v
 	__u32 before[CONN_DIRS], after[CONN_DIRS];
 
 	get_tags(&t->connections[i], before);
+	view->place = t->first + i;
 	view->conn = t->connections[i];
 	for (int dir = 0; dir < CONN_DIRS; dir++)
 		view->traffic[dir] = t->traffic[dir][i];

@@ -30,6 +30,15 @@ int endpoint_each(const struct host *host, int (*each)(unsigned int slot, const 
 	return ret;
 }
 
+size_t endpoint_count(const struct host *host)
+{
+	size_t count = 0;
+
+	for (unsigned int slot = 1; slot < NSBPF_MAX_ENDPOINTS; slot++)
+		count += host->endpoints[slot].state != SLOT_FREE;
+	return count;
+}
+
 int endpoint_find(const struct host *host, const char *name, struct endpoint *endpoint)
 {
 	for (unsigned int slot = 1; slot < NSBPF_MAX_ENDPOINTS; slot++)

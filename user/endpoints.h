@@ -32,6 +32,7 @@ int endpoint_find_in_network(const struct host *host, unsigned int network, stru
 int endpoint_get(const struct host *host, unsigned int slot, struct endpoint *endpoint); /* 0, or -ENOENT */
 int endpoint_each(const struct host *host, int (*each)(unsigned int slot, const struct endpoint *, void *arg),
 		  void *arg);
+size_t endpoint_count(const struct host *host);
 /* The slot of a ready endpoint, or -1 with err. */
 int endpoint_require(const struct host *host, const char *name, struct endpoint *endpoint, struct error *err);
 

@@ -3,12 +3,12 @@
 #ifndef NSBPF_FLOWS_H
 #define NSBPF_FLOWS_H
 
-#include "host.h"
+#include "connections.h"
 
 struct flow {
-	struct conn conn;
-	double packets[CONN_DIRS]; /* in a second, by direction */
-	double bits[CONN_DIRS];    /* of IP and above */
+	struct connection_view view; /* but its `endpoint` */
+	double packets[CONN_DIRS];   /* in a second, by direction */
+	double bits[CONN_DIRS];      /* of IP and above */
 };
 
 enum flow_order {
@@ -16,12 +16,9 @@ enum flow_order {
 	FLOWS_BY_PACKETS,
 };
 
-/* Is this one wanted? */
-typedef bool flow_fn(const struct conn *conn, const void *arg);
-
 struct flow_query {
 	enum flow_order order;
-	flow_fn *wanted;
+	connection_fn *wanted;
 	const void *arg;
 	size_t limit; /* how many at most */
 };
@@ -37,7 +34,7 @@ struct flows {
 	size_t count;
 };
 
-/* Looks again. Reads only, and in as much memory as the table has places. 0, or -1 with err. */
+/* Looks again. 0, or -1 with err. */
 int flows_look(struct flows *flows, struct host *host, const struct flow_query *query, struct error *err);
 void flows_free(struct flows *flows);
 

@@ -20,15 +20,6 @@ static unsigned long long now_ns(void)
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-static int count_one(unsigned int slot, const struct endpoint *endpoint, void *arg)
-{
-	size_t *count = arg;
-
-	(void)slot, (void)endpoint;
-	(*count)++;
-	return 0;
-}
-
 struct taking {
 	const struct host *host;
 	struct sample *sample;
@@ -55,11 +46,13 @@ int sample_take(const struct host *host, struct sample *sample)
 	struct taking t = { .host = host, .sample = &new };
 	int ret = totals_read(host, &new.totals);
 
-	if (!ret && host->running) {
-		endpoint_each(host, count_one, &t.room);
-		new.endpoints = calloc(t.room + 1, sizeof(*new.endpoints));
-		ret = new.endpoints ? endpoint_each(host, take_endpoint, &t) : -ENOMEM;
-	}
+	if (!ret && host->running)
+		t.room = endpoint_count(host);
+	new.endpoints = calloc(t.room + 1, sizeof(*new.endpoints));
+	if (!new.endpoints)
+		ret = -ENOMEM;
+	if (!ret && host->running)
+		ret = endpoint_each(host, take_endpoint, &t);
 	if (ret)
 		sample_free(&new);
 	else

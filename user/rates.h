@@ -17,7 +17,7 @@ struct sample {
 	unsigned long long taken; /* ns */
 	bool running;
 	struct totals totals;
-	struct endpoint_sample *endpoints; /* in the order of their slots */
+	struct endpoint_sample *endpoints; /* in the order of their slots; never NULL */
 	size_t count;
 };
 

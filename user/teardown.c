@@ -9,12 +9,15 @@
 
 #include "endpoint_internal.h"
 #include "networks.h"
+#include "terminal.h"
 #include "uplinks.h"
 
 struct taking_down {
 	struct host *host;
 	struct error *err;
-	bool swept; /* something that no record named */
+	struct progress progress;
+	size_t removed; /* endpoints */
+	bool swept;     /* something that no record named */
 };
 
 /* A namespace that was there before us is there after us. */
@@ -23,7 +26,18 @@ static int remove_endpoint(unsigned int slot, const struct endpoint *endpoint, v
 	struct taking_down *t = arg;
 	struct endpoint copy = *endpoint;
 
+	progress_at(&t->progress, t->removed++);
 	return endpoint_remove(t->host, slot, &copy, copy.flags & ENDPOINT_ADOPTED, t->err);
+}
+
+static int remove_endpoints(struct taking_down *t)
+{
+	int ret;
+
+	progress_begin(&t->progress, "removing endpoints", endpoint_count(t->host));
+	ret = endpoint_each(t->host, remove_endpoint, t);
+	progress_end(&t->progress);
+	return ret;
 }
 
 static int remove_network(unsigned int slot, const struct network *network, void *arg)
@@ -90,8 +104,8 @@ int host_take_down(struct host *host, struct error *err)
 	struct taking_down t = { .host = host, .err = err };
 	bool was_there = host->running || host->damaged;
 
-	if (host->running && (endpoint_each(host, remove_endpoint, &t) || network_each(host, remove_network, &t) ||
-			      uplinks_delete_all(host, err)))
+	if (host->running &&
+	    (remove_endpoints(&t) || network_each(host, remove_network, &t) || uplinks_delete_all(host, err)))
 		return -1;
 	if (sweep(&t) || host_stop(host, err))
 		return -1;

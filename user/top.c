@@ -151,23 +151,6 @@ static json_t *endpoints_json(const struct top *top)
 	return json;
 }
 
-static const char *protocol_name(__u8 proto, char text[8])
-{
-	switch (proto) {
-	case IPPROTO_TCP:
-		return "tcp";
-	case IPPROTO_UDP:
-		return "udp";
-	case IPPROTO_ICMP:
-		return "icmp";
-	case IPPROTO_ICMPV6:
-		return "icmpv6";
-	default:
-		snprintf(text, 8, "%u", proto);
-		return text;
-	}
-}
-
 static const char *endpoint_name(const struct sample *sample, unsigned int slot)
 {
 	for (size_t i = 0; i < sample->count; i++)
@@ -176,17 +159,25 @@ static const char *endpoint_name(const struct sample *sample, unsigned int slot)
 	return NULL;
 }
 
+/* The ports of a query are null, as in conntrack's JSON. */
+static json_t *port_or_null(const struct connection_view *view, __be16 port)
+{
+	return connection_is_query(view) ? json_null() : json_integer(ntohs(port));
+}
+
 static json_t *flow_json(const struct sample *sample, const struct flow *flow)
 {
-	const struct tuple *tuple = &flow->conn.tuples[DIR_ORIGINAL];
-	char source[ADDR_TEXT], destination[ADDR_TEXT], protocol[8];
+	const struct connection_view *view = &flow->view;
+	const struct tuple *tuple = &view->conn.tuples[DIR_ORIGINAL];
+	char source[ADDR_TEXT], destination[ADDR_TEXT];
 
-	return json_pack("{s:s?,s:s,s:s,s:i,s:s,s:i,s:o,s:o,s:o,s:o}", "endpoint",
-			 endpoint_name(sample, flow->conn.endpoint), "protocol", protocol_name(tuple->proto, protocol),
-			 "source", addr_format(&tuple->saddr, source), "source_port", ntohs(tuple->sport),
+	return json_pack("{s:s?,s:s,s:s,s:o,s:s,s:o,s:o,s:o,s:o,s:o}", "endpoint",
+			 endpoint_name(sample, view->conn.endpoint), "protocol", protocol_name(tuple->proto), "source",
+			 addr_format(&tuple->saddr, source), "source_port", port_or_null(view, tuple->sport),
 			 "destination", addr_format(&tuple->daddr, destination), "destination_port",
-			 ntohs(tuple->dport), "original_packets_per_s", rate_json(flow->packets[DIR_ORIGINAL]),
-			 "original_bits_per_s", rate_json(flow->bits[DIR_ORIGINAL]), "reply_packets_per_s",
+			 port_or_null(view, tuple->dport), "original_packets_per_s",
+			 rate_json(flow->packets[DIR_ORIGINAL]), "original_bits_per_s",
+			 rate_json(flow->bits[DIR_ORIGINAL]), "reply_packets_per_s",
 			 rate_json(flow->packets[DIR_REPLY]), "reply_bits_per_s", rate_json(flow->bits[DIR_REPLY]));
 }
 

@@ -245,17 +245,25 @@ static int run(struct screen *s, struct error *err)
 	}
 }
 
+/* Asked before ncurses begins, which writes to any terminal. */
+static bool cursor_moves(void)
+{
+	int known;
+	bool moves;
+
+	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || setupterm(NULL, STDOUT_FILENO, &known))
+		return false;
+	moves = cursor_address;
+	del_curterm(cur_term);
+	return moves;
+}
+
 /* NULL if this is no terminal where text can be put anywhere. */
 static SCREEN *begin(void)
 {
 	const struct sigaction action = { .sa_handler = stop };
-	SCREEN *terminal;
-	int known;
+	SCREEN *terminal = cursor_moves() ? newterm(NULL, stdout, stdin) : NULL;
 
-	if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || setupterm(NULL, STDOUT_FILENO, &known) ||
-	    !cursor_address)
-		return NULL;
-	terminal = newterm(NULL, stdout, stdin);
 	if (!terminal)
 		return NULL;
 	cbreak();

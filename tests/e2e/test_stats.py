@@ -3,12 +3,14 @@
 import json
 import os
 import re
+import signal
 import subprocess
+import time
 
 import pytest
 from golden import golden
 from terminal import Terminal
-from topology import OUTSIDE_FAR, Host, run, wait_for
+from topology import NETNS_DIR, OUTSIDE_FAR, Host, run, wait_for
 
 USAGE, SYSTEM = 1, 2
 COUNTS = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes", "drops", "connections", "nat_ports")
@@ -130,6 +132,20 @@ def test_watch_on_a_terminal(busy):
     assert "\x1b[1mENDPOINT" in on_terminal(busy, "stats")
     assert "\x1b[1mNAME" in on_terminal(busy, "list"), "other tables, too"
     assert "\x1b[1m" not in on_terminal(busy, "stats", env={"NO_COLOR": "1"})
+
+
+def test_progress(make_host):
+    """`down` says how far it is once it has taken a second: it is held for so long here. Elsewhere it says nothing."""
+    host = make_host()
+    for number in range(12):
+        host.nsbpf("add", host.name(f"n{number}"))
+    with Terminal(host, "down") as terminal:
+        wait_for(lambda: not os.path.exists(f"{NETNS_DIR}/{host.name('n0')}"), what="it is at work")
+        terminal.process.send_signal(signal.SIGSTOP)
+        time.sleep(1)
+        terminal.process.send_signal(signal.SIGCONT)
+        assert terminal.end() == 0
+        assert re.fullmatch(r"(\rremoving endpoints: \d+ of 12)+\r\x1b\[K", terminal.raw)
 
 
 def test_endpoint_of_before_and_of_now(make_host):
