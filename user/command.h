@@ -35,14 +35,16 @@ __attribute__((format(printf, 1, 2))) void report_aside(const char *fmt, ...);
 int report_json(json_t *json);
 
 /*
- * Options of the form "--name VALUE" or "--name=VALUE" (or "--name", if it takes none) anywhere among the words: takes
- * them out of argv, and leaves the others, from argv[1] on, behind `argc`. "--" ends the options.
+ * Options of the form "--name VALUE" or "--name=VALUE" (or "--name", if it takes none), or "-n VALUE" if they have a
+ * letter, anywhere among the words: takes them out of argv, and leaves the others, from argv[1] on, behind `argc`. "--"
+ * ends the options.
  */
 struct option_spec {
 	const char *name;   /* without the dashes; NULL ends the table */
 	const char **value; /* NULL: the option is a flag */
 	bool *flag;
 	const char ***list; /* for options that may be repeated: a NULL-terminated array on the heap */
+	char letter;        /* 0: it has none */
 };
 
 /* 0, or EXIT_USAGE, reported. */
@@ -66,6 +68,7 @@ void print_settings_help(void);
 int cmd_stats(int argc, char **argv);
 int cmd_top(int argc, char **argv);
 int cmd_metrics(int argc, char **argv);
+int cmd_conntrack(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_down(int argc, char **argv);

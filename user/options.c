@@ -13,6 +13,14 @@ static const struct option_spec *find(const struct option_spec *specs, const cha
 	return NULL;
 }
 
+static const struct option_spec *find_letter(const struct option_spec *specs, const char *word)
+{
+	for (; specs && specs->name; specs++)
+		if (specs->letter && specs->letter == word[1] && !word[2])
+			return specs;
+	return NULL;
+}
+
 static int append(const char ***list, const char *value)
 {
 	size_t count = 0;
@@ -42,14 +50,18 @@ static int take(const struct option_spec *spec, const char *value)
 /* One word that begins with a dash; *next is the word behind it, and is moved on if it was the option's value. */
 static int parse_word(char *word, char ***next, char **end, const struct option_spec *specs)
 {
-	char *equals = strchr(word, '=');
+	bool is_long = !strncmp(word, "--", 2);
+	char *equals = is_long ? strchr(word, '=') : NULL;
 	const struct option_spec *spec;
 
 	if (!strcmp(word, "-j") || !strcmp(word, "--json")) {
 		json_output = true;
 		return 0;
 	}
-	spec = strncmp(word, "--", 2) ? NULL : find(specs, word + 2, (equals ? equals : strchr(word, '\0')) - word - 2);
+	if (is_long)
+		spec = find(specs, word + 2, (equals ? equals : strchr(word, '\0')) - word - 2);
+	else
+		spec = find_letter(specs, word);
 	if (!spec)
 		return report_usage("no option %s here", word);
 	if (spec->flag) {

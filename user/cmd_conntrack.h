@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The verbs of nsbpf conntrack. */
+#ifndef NSBPF_CMD_CONNTRACK_H
+#define NSBPF_CMD_CONNTRACK_H
+
+#include "command.h"
+#include "connection_filter.h"
+
+/* argv[0] is the verb; each returns the exit code. */
+int conntrack_delete(int argc, char **argv);
+int conntrack_flush(int argc, char **argv);
+int conntrack_stats(int argc, char **argv);
+
+/* The filter of a verb whose words are nothing but options. 0, or EXIT_USAGE, reported. */
+int conntrack_filter(int argc, char **argv, struct connection_filter *filter);
+
+#endif
