@@ -59,7 +59,7 @@ static __always_inline void place_give(__u32 place)
 
 /*
  * Ends a connection, whichever direction `ref` is: both directions, its shares in NAT ports, its place in the count. 0,
- * or -ENOENT if it has ended: whoever takes the deadline away is the only one to end it.
+ * or -ENOENT if it has ended: whoever takes the deadline away is the only one to end it. -EBUSY: not now.
  */
 __noinline int conn_end(__u64 ref)
 {
@@ -67,6 +67,8 @@ __noinline int conn_end(__u64 ref)
 	struct conn *c = conn_at(place);
 	__u8 proto;
 
+	if (is_frozen())
+		return -EBUSY;
 	if (!c || !deadline_end(ref, c))
 		return -ENOENT;
 	conn_unpublish(place, DIR_REPLY);

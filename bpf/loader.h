@@ -37,7 +37,69 @@ int make_sweep(__attribute__((unused)) struct __sk_buff *skb)
 	err = bpf_timer_init(&s->timer, &sweeps, CLOCK_MONOTONIC);
 	if (err && err != -EBUSY)
 		return -err;
-	return -bpf_timer_set_callback(&s->timer, sweep_run);
+	err = bpf_timer_set_callback(&s->timer, sweep_run);
+	if (!err && connections_of(0)) /* taken over from a smaller table */
+		sweep_start();
+	return -err;
+}
+
+/* So many places, or NAT ports, from the first on: behind an empty Ethernet header. */
+struct walk {
+	__u32 first, count;
+	__u32 refused;
+};
+
+static __always_inline bool walk_begin(struct __sk_buff *skb, struct walk *w)
+{
+	w->refused = 0;
+	return !bpf_skb_load_bytes(skb, ETH_HLEN, w, offsetof(struct walk, refused));
+}
+
+static long index_connection(__u32 step, struct walk *w)
+{
+	__u32 place = w->first + step, *deadline = deadline_get(place);
+
+	if (deadline && *deadline && (conn_publish(place, DIR_REPLY) || conn_publish(place, DIR_ORIGINAL)))
+		w->refused++;
+	return 0;
+}
+
+/* Makes connections known that user space has put into their places. How many could not be, for want of room. */
+SEC("tc")
+int index_connections(struct __sk_buff *skb)
+{
+	struct walk w;
+
+	if (walk_begin(skb, &w))
+		bpf_loop(w.count, index_connection, &w, 0);
+	return w.refused;
+}
+
+static long index_binding(__u32 step, const struct walk *w)
+{
+	__u32 index = w->first + step, table = index >> 16;
+	__u64 *word = bpf_map_lookup_elem(&nat_ports, &index);
+	struct binding_key key = { .address = table / NAT_PROTOS, .proto = table % NAT_PROTOS };
+	__u16 port = index;
+
+	if (!word || !port_users(*word))
+		return 0;
+	key.endpoint = *word >> NAT_ENDPOINT_SHIFT;
+	key.port = *word;
+	if (key.port != port)
+		binding_show(&key, port);
+	return 0;
+}
+
+/* The same for the bindings that `nat_ports` knows of. */
+SEC("tc")
+int index_bindings(struct __sk_buff *skb)
+{
+	struct walk w;
+
+	if (walk_begin(skb, &w))
+		bpf_loop(w.count, index_binding, &w, 0);
+	return 0;
 }
 
 /* The connection whose original has the tuple that follows an empty Ethernet header; 0 if there is none. */

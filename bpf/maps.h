@@ -159,6 +159,7 @@ struct {
 /* Connections that were opened, or closed, in that order, by place: where to look for one that may give way. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, OPENINGS_PER_CONNECTION *NSBPF_CONNECTIONS / NSBPF_BLOCK_WORDS);
 	__type(key, __u32);
 	__type(value, struct block);

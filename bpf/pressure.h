@@ -110,13 +110,21 @@ static __always_inline __u32 places_free(void)
 	return n > 0 ? n : 0;
 }
 
+/* 0: a fair share. */
+static __always_inline __u32 quota_of(const struct endpoint *ep)
+{
+	struct settings *s = settings_get();
+
+	return ep->max_connections || !s ? ep->max_connections : s->max_connections;
+}
+
 /* May this endpoint have one connection more? What must not even leave may not open one, either. */
 __noinline int conn_admit(struct packet *p, __u32 endpoint)
 {
 	struct give_way g = { .endpoint = endpoint };
 	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &endpoint);
 	__u32 used = connections_of(endpoint), free = places_free();
-	__u32 limit;
+	__u32 quota, limit;
 
 	if (!p)
 		return VERDICT_DROP;
@@ -124,10 +132,13 @@ __noinline int conn_admit(struct packet *p, __u32 endpoint)
 		return drop(p, DROP_NO_ENDPOINT);
 	if (p->ttl <= 1)
 		return drop(p, DROP_TTL);
-	limit = ep->max_connections ? ep->max_connections : FAIR_SHARE * free;
+	if (is_frozen())
+		return drop(p, DROP_GROWING);
+	quota = quota_of(ep);
+	limit = quota ? quota : FAIR_SHARE * free;
 	if (free && used < limit)
 		return VERDICT_CONTINUE;
-	g.own_only = ep->max_connections && used >= limit;
+	g.own_only = quota && used >= limit;
 	bpf_loop(GIVE_WAY_STEPS, give_way_step, &g, 0);
 	if (g.done)
 		return VERDICT_CONTINUE;

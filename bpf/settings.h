@@ -17,6 +17,14 @@ static __always_inline struct pressure *pressure_get(void)
 	return bpf_map_lookup_elem(&pressure, &zero);
 }
 
+/* Is user space about to replace the table of connections? Then none begins or ends in this one. */
+static __always_inline bool is_frozen(void)
+{
+	struct pressure *pr = pressure_get();
+
+	return pr && *(volatile __u32 *)&pr->frozen;
+}
+
 /* Coarse: it costs a load, not a look at the hardware. Unit: see NSBPF_CLOCK_SHIFT. */
 static __always_inline __u32 clock_now(void)
 {

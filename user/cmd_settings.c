@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* nsbpf set, nsbpf get */
 #include <stdio.h>
-#include <string.h>
 
 #include "command.h"
-#include "connections.h"
 #include "listing.h"
-#include "settings.h"
+#include "settings_change.h"
 #include "teardown.h"
 
 void print_settings_help(void)
@@ -18,7 +16,7 @@ void print_settings_help(void)
 		printf("  %-23s  %s (%s)\n", all_settings[i].name, all_settings[i].text,
 		       setting_format(&all_settings[i], all_settings[i].initial, initial));
 	printf("\n  A time is a number of seconds, or one with s, m, h or d behind it.\n"
-	       "  What there is room for is set before anything else: `set` begins a host then.\n");
+	       "  What there is room for can grow while traffic flows. Set before anything else, it begins a host.\n");
 }
 
 /* Says so if a value is less than the RFC asks for: text, or NULL. */
@@ -29,31 +27,6 @@ static const char *below_floor(const struct setting *setting, __u32 value, char 
 	snprintf(text, size, "%s: %us is less than the %us that %s asks for", setting->name, value, setting->floor,
 		 setting->rfc);
 	return text;
-}
-
-/* 1 if done, 0 if already so, -1 with err. */
-static int change(struct host *host, const struct setting *setting, __u32 value, struct error *err)
-{
-	int ret;
-
-	if (setting->least && !host->running) {
-		host->connections = value;
-		return host_start(host, err) ? -1 : 1;
-	}
-	if (!host->running)
-		return fail(err, EXIT_MISSING,
-			    "nothing runs here, so there is nothing to set (`nsbpf add NAME` begins)");
-	if (setting_get(setting, host->settings) == value)
-		return 0;
-	if (setting->least)
-		return fail(err, EXIT_CONFLICT, "%s is %u for as long as nsbpf runs here (`nsbpf down` ends that)",
-			    setting->name, setting_get(setting, host->settings));
-	setting_put(setting, host->settings, value);
-	ret = connections_review(host);
-	if (ret)
-		return fail(err, EXIT_SYSTEM, "%s is set, but connections that are there may not know: %s",
-			    setting->name, strerror(-ret));
-	return 1;
 }
 
 int cmd_set(int argc, char **argv)
@@ -74,7 +47,7 @@ int cmd_set(int argc, char **argv)
 		return report_usage("no setting %s (`nsbpf help set` lists them)", argv[1]);
 	if (setting_parse(setting, argv[2], &value))
 		return report_usage("%s %s: %s is wanted", argv[1], argv[2], setting_range(setting, text));
-	ret = host_change(&host, &err) ? -1 : change(&host, setting, value, &err);
+	ret = host_change(&host, &err) ? -1 : setting_change(&host, setting, value, &err);
 	host_finish(&host, ret < 0);
 	if (ret < 0)
 		return report(&err);
@@ -83,7 +56,18 @@ int cmd_set(int argc, char **argv)
 
 static json_t *value_for_programs(const struct setting *setting, __u32 value)
 {
-	return setting->off_bit ? json_boolean(value) : json_integer(value);
+	char text[SETTING_TEXT];
+
+	switch (setting->kind) {
+	case SETTING_SWITCH:
+		return json_boolean(value);
+	case SETTING_LIMIT:
+		return value ? json_integer(value) : json_null();
+	case SETTING_PORTS:
+		return value ? json_string(setting_format(setting, value, text)) : json_null();
+	default:
+		return json_integer(value);
+	}
 }
 
 static json_t *for_programs(const struct setting *setting, const struct settings *settings)

@@ -6,6 +6,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_ether.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -48,7 +49,7 @@ static __u32 kernel_helper_features(const struct nsbpf *skel)
 }
 
 /* Its memory may be refused now and be there a moment later. */
-static int make_sweep(const struct nsbpf *skel, struct error *err)
+int datapath_make_sweep(const struct nsbpf *skel, struct error *err)
 {
 	unsigned char frame[64] = { 0 };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame), .repeat = 1);
@@ -61,6 +62,40 @@ static int make_sweep(const struct nsbpf *skel, struct error *err)
 		usleep(10000);
 	}
 	return fail(err, EXIT_SYSTEM, "cannot make a BPF timer: %s", strerror(opts.retval));
+}
+
+/* So many at a time: a program must not hold a CPU for long. */
+#define INDEX_STEPS 8192
+
+/* Returns how many were refused, or -1. */
+static int index_part(int program, __u32 first, __u32 count, struct error *err)
+{
+	unsigned char frame[ETH_HLEN + sizeof(__u32[2])] = { 0 };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame), .repeat = 1);
+
+	memcpy(frame + ETH_HLEN, (const __u32[2]){ first, count }, sizeof(__u32[2]));
+	if (bpf_prog_test_run_opts(program, &opts))
+		return fail(err, EXIT_SYSTEM, "cannot run a BPF program: %s", strerror(errno));
+	return opts.retval;
+}
+
+int datapath_index(const struct nsbpf *skel, __u32 connections, struct error *err)
+{
+	const __u32 ports = NSBPF_MAX_NAT_ADDRESSES * NAT_PROTOS << 16;
+
+	for (__u32 place = 1; place <= connections; place += INDEX_STEPS) {
+		int refused = index_part(bpf_program__fd(skel->progs.index_connections), place, INDEX_STEPS, err);
+
+		if (refused < 0)
+			return -1;
+		if (refused)
+			return fail(err, EXIT_SYSTEM, "%d connections find no room in the new index; try again",
+				    refused);
+	}
+	for (__u32 port = 0; port < ports; port += INDEX_STEPS)
+		if (index_part(bpf_program__fd(skel->progs.index_bindings), port, INDEX_STEPS, err) < 0)
+			return -1;
+	return 0;
 }
 
 static int pin(int fd, const char *dir, const char *sub, const char *name, struct error *err)
@@ -176,6 +211,11 @@ static int make_dirs(const char *dir, struct error *err)
 	return 0;
 }
 
+int datapath_pin(const struct nsbpf *skel, const char *dir, struct error *err)
+{
+	return make_dirs(dir, err) || pin_maps(skel, dir, err) || pin_programs(skel, dir, err) ? -1 : 0;
+}
+
 int datapath_load(const char *dir, unsigned long long netns_cookie, __u32 connections, struct error *err)
 {
 	const struct datapath_options options = { .netns_cookie = netns_cookie, .connections = connections };
@@ -185,9 +225,9 @@ int datapath_load(const char *dir, unsigned long long netns_cookie, __u32 connec
 
 	if (!skel)
 		return -1;
-	ret = make_dirs(dir, err) || attach_socket_hooks(skel, dir, &socket_hooks_attached, err) ||
+	ret = datapath_pin(skel, dir, err) || attach_socket_hooks(skel, dir, &socket_hooks_attached, err) ||
 	      write_settings(skel, connections, socket_hooks_attached, err) || fill_places(skel, connections, err) ||
-	      make_sweep(skel, err) || pin_maps(skel, dir, err) || pin_programs(skel, dir, err);
+	      datapath_make_sweep(skel, err);
 	datapath_close(skel);
 	return ret ? -1 : 0;
 }

@@ -29,6 +29,13 @@ void datapath_close(struct nsbpf *skel);
 int datapath_map(const struct nsbpf *skel, const char *name);
 int datapath_program(const struct nsbpf *skel, const char *name);
 
+/* Makes maps/, programs/ and links/ in dir, and pins what commands need later; links/ stays empty. */
+int datapath_pin(const struct nsbpf *skel, const char *dir, struct error *err);
+/* From here on connections end: the timer that goes over them. */
+int datapath_make_sweep(const struct nsbpf *skel, struct error *err);
+/* Where maps are shared: builds conn_index and bindings from what `connections`, `deadlines` and `nat_ports` have. */
+int datapath_index(const struct nsbpf *skel, __u32 connections, struct error *err);
+
 /* The i-th of the hooks on the host's sockets, whose links are pinned in links/ by this name; NULL behind the last. */
 const char *datapath_socket_hook(size_t i);
 

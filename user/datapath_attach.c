@@ -75,32 +75,34 @@ static __u32 program_id(int program)
 	return program >= 0 && !bpf_obj_get_info_by_fd(program, &info, &size) ? info.id : 0;
 }
 
-/* Does the pinned link still hang on the device, with this program? It may have been detached, or be of a device of
- * that number before. */
-static bool link_is_live(const char *path, unsigned int ifindex, __u32 program)
+/* The program of a link that hangs on the device still: it may have been detached, or be of a device of that number
+ * before. Else 0. */
+static __u32 link_program(int link, unsigned int ifindex)
 {
-	_cleanup_close_ int link = bpf_obj_get(path);
 	struct bpf_link_info info = { 0 };
 	__u32 size = sizeof(info);
 
 	/* Debian 12's headers don't know tcx.ifindex; it is where xdp.ifindex is, and 0 for a link without its device.
 	 */
-	return link >= 0 && !bpf_obj_get_info_by_fd(link, &info, &size) && info.xdp.ifindex == ifindex &&
-	       info.prog_id == program;
+	return link >= 0 && !bpf_obj_get_info_by_fd(link, &info, &size) && info.xdp.ifindex == ifindex ? info.prog_id
+												       : 0;
 }
 
 static int attach_tcx(const struct host *host, int program, unsigned int ifindex, enum hook hook)
 {
+	_cleanup_close_ int pinned = -1;
 	_cleanup_close_ int link = -1;
 	char path[PATH_MAX];
+	__u32 attached;
 
 	link_path(host, ifindex, hook, path);
-	if (access(path, F_OK) == 0) {
-		if (link_is_live(path, ifindex, program_id(program)))
-			return 0;
-		if (unlink(path))
-			return -errno;
-	}
+	pinned = bpf_obj_get(path);
+	attached = link_program(pinned, ifindex);
+	/* In place no packet misses it, and nobody waits for RCU. */
+	if (attached)
+		return attached == program_id(program) ? 0 : bpf_link_update(pinned, program, NULL);
+	if (unlink(path) && errno != ENOENT)
+		return -errno;
 	link = bpf_link_create(program, ifindex, hooks[hook].tcx, NULL);
 	if (link < 0)
 		return link;
@@ -141,6 +143,7 @@ bool datapath_is_attached(const struct host *host, unsigned int ifindex, enum ho
 	LIBBPF_OPTS(bpf_tc_hook, where, .ifindex = ifindex, .attach_point = hooks[hook].clsact);
 	LIBBPF_OPTS(bpf_tc_opts, opts, .handle = CLSACT_HANDLE, .priority = CLSACT_PRIORITY);
 	_cleanup_close_ int program = open_program(host, hook, &(struct error){ 0 });
+	_cleanup_close_ int link = -1;
 	__u32 id = program_id(program);
 	char path[PATH_MAX];
 
@@ -149,7 +152,8 @@ bool datapath_is_attached(const struct host *host, unsigned int ifindex, enum ho
 	if (!uses_tcx(host, hook))
 		return !bpf_tc_query(&where, &opts) && opts.prog_id == id;
 	link_path(host, ifindex, hook, path);
-	return link_is_live(path, ifindex, id);
+	link = bpf_obj_get(path);
+	return link_program(link, ifindex) == id;
 }
 
 struct looking {

@@ -81,6 +81,9 @@ static int load(struct nsbpf *skel, const struct datapath_options *options, stru
 	int ret;
 
 	skel->rodata->host_netns_cookie = options->netns_cookie;
+	/* Only a table that takes over from another one needs them. */
+	bpf_program__set_autoload(skel->progs.index_connections, options->share_from);
+	bpf_program__set_autoload(skel->progs.index_bindings, options->share_from);
 	ret = getrandom((void *)skel->rodata->hash_key, sizeof(skel->rodata->hash_key), 0) < 0 ? -errno : 0;
 	if (!ret)
 		ret = set_sizes(skel, options->connections);

@@ -15,6 +15,7 @@
 #include "cleanup.h"
 #include "datapath.h"
 #include "forwarding.h"
+#include "grow.h"
 #include "host_maps.h"
 #include "netns.h"
 #include "pins.h"
@@ -142,7 +143,9 @@ int host_change(struct host *host, struct error *err)
 {
 	if (init(host, err) || require_bpffs(host, err) || take_lock(host, err))
 		return -1;
-	return open_if_running(host, err) ? -1 : 0;
+	if (open_if_running(host, err))
+		return -1;
+	return host->running ? host_grow_recover(host, err) : 0;
 }
 
 /* Loads into a directory of another name, which becomes the host's in one step. (Names in bpffs may hold no dots: see

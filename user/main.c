@@ -45,7 +45,11 @@ static const struct command commands[] = {
 	  "nsbpf network set lab --masquerade 198.51.100.9" },
 	{ "uplink", cmd_uplink, "list | add DEV | del DEV", "the devices towards the outside",
 	  "nsbpf uplink add eth1" },
-	{ "set", cmd_set, "NAME VALUE|default", "change a setting of this host, at once", "nsbpf set timeout.udp 10m" },
+	{ "set", cmd_set, "NAME VALUE|default", "change a setting of this host, at once",
+	  "nsbpf set timeout.udp 10m\n"
+	  "nsbpf set connections 1048576\n"
+	  "nsbpf set max-connections 5000\n"
+	  "nsbpf set nat-ports 20000-29999" },
 	{ "get", cmd_get, "[NAME]", "the settings of this host", "nsbpf get\nnsbpf get timeout.udp" },
 	{ "conntrack", cmd_conntrack,
 	  "list [FILTER...] | get TUPLE... | count [FILTER...] | delete FILTER... | flush | stats\n"

@@ -12,13 +12,13 @@
 #include "networks.h"
 #include "uplinks.h"
 
+static const struct port_range no_ports = { 1, 0 };
+
 /* The two ranges that ip_local_port_range leaves free above 1023. If it leaves nothing, all from 1024 on: then only the
  * look at the host's sockets keeps them apart. */
 static void nat_port_ranges(unsigned int local_first, unsigned int local_last, struct port_range ranges[2])
 {
-	static const struct port_range empty = { 1, 0 };
-
-	ranges[0] = ranges[1] = empty;
+	ranges[0] = ranges[1] = no_ports;
 	if (local_first > 1024)
 		ranges[0] = (struct port_range){ 1024, local_first - 1 };
 	if (local_last < 65535)
@@ -27,19 +27,46 @@ static void nat_port_ranges(unsigned int local_first, unsigned int local_last, s
 		ranges[0] = (struct port_range){ 1024, 65535 };
 }
 
-int nat_ports_wanted(const struct host *host, struct port_range ranges[2], struct error *err)
+static int read_local_ports(unsigned int *first, unsigned int *last, struct error *err)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+
+	if (!f || fscanf(f, "%u %u", first, last) != 2)
+		return fail(err, EXIT_SYSTEM, "cannot read net.ipv4.ip_local_port_range");
+	return 0;
+}
+
+int nat_ports_wanted(const struct host *host, struct port_range ranges[2], struct error *err)
+{
+	const struct port_range chosen = host->settings->nat_wanted;
 	unsigned int first, last;
 
-	(void)host;
-	if (!f || fscanf(f, "%u %u", &first, &last) != 2)
-		return fail(err, EXIT_SYSTEM, "cannot read net.ipv4.ip_local_port_range");
+	if (chosen.first) {
+		ranges[0] = chosen;
+		ranges[1] = no_ports;
+		return 0;
+	}
+	if (read_local_ports(&first, &last, err))
+		return -1;
 	nat_port_ranges(first, last, ranges);
 	return 0;
 }
 
-static int refresh_nat_ports(struct host *host, struct error *err)
+int nat_ports_check(struct port_range range, struct error *err)
+{
+	unsigned int first, last;
+
+	if (read_local_ports(&first, &last, err))
+		return -1;
+	if (range.first <= last && range.last >= first)
+		return fail(err, EXIT_CONFLICT,
+			    "cannot use ports %u-%u for NAT: the host's own connections take %u-%u "
+			    "(net.ipv4.ip_local_port_range)",
+			    range.first, range.last, first, last);
+	return 0;
+}
+
+int refresh_nat_ports(struct host *host, struct error *err)
 {
 	struct port_range ranges[2];
 

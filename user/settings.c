@@ -88,15 +88,28 @@ const struct setting all_settings[] = {
 	  .text = "packets from outside keep a connection, too",
 	  .rfc = "RFC 4787 REQ-6",
 	  .offset = offsetof(struct settings, flags),
+	  .kind = SETTING_SWITCH,
 	  .off_bit = SETTING_NO_INBOUND_REFRESH,
-	  .initial = true,
-	  .max = true },
+	  .initial = true },
 	{ .name = "connections",
 	  .text = "connections there is room for",
+	  .kind = SETTING_ROOM,
 	  .offset = offsetof(struct settings, connections),
 	  .least = NSBPF_MIN_CONNECTIONS,
 	  .initial = NSBPF_CONNECTIONS,
 	  .max = NSBPF_MAX_CONNECTIONS },
+	{ .name = "max-connections",
+	  .text = "connections of an endpoint without --max-connections; auto: a fair share",
+	  .kind = SETTING_LIMIT,
+	  .offset = offsetof(struct settings, max_connections),
+	  .least = 1,
+	  .max = NSBPF_MAX_CONNECTIONS },
+	{ .name = "nat-ports",
+	  .text = "where masquerade takes ports; auto: from 1024 on, but ip_local_port_range",
+	  .kind = SETTING_PORTS,
+	  .offset = offsetof(struct settings, nat_wanted),
+	  .least = 1024,
+	  .max = 65535 },
 };
 
 const size_t all_settings_count = sizeof(all_settings) / sizeof(all_settings[0]);
@@ -132,24 +145,60 @@ void setting_put(const struct setting *setting, struct settings *settings, __u32
 	__atomic_store_n(word, value, __ATOMIC_RELAXED);
 }
 
+struct port_range setting_ports(__u32 value)
+{
+	struct port_range range;
+
+	memcpy(&range, &value, sizeof(range));
+	return range;
+}
+
+/* "20000-29999" */
+static int parse_ports(const struct setting *setting, const char *text, unsigned long *value)
+{
+	const char *dash = strchr(text, '-');
+	unsigned long first, last;
+	char begin[8] = "";
+	__u32 word;
+
+	if (!dash || (size_t)(dash - text) >= sizeof(begin))
+		return -EINVAL;
+	memcpy(begin, text, dash - text);
+	if (number_parse(begin, setting->least, setting->max, &first) ||
+	    number_parse(dash + 1, first, setting->max, &last))
+		return -EINVAL;
+	memcpy(&word, &(struct port_range){ first, last }, sizeof(word));
+	*value = word;
+	return 0;
+}
+
+static int parse_number(const struct setting *setting, const char *text, unsigned long *number)
+{
+	switch (setting->kind) {
+	case SETTING_SWITCH:
+		*number = !strcmp(text, "on");
+		return *number || !strcmp(text, "off") ? 0 : -EINVAL;
+	case SETTING_TIME:
+		return duration_parse(text, 1, setting->max, number);
+	case SETTING_ROOM:
+		return number_parse(text, setting->least, setting->max, number) || *number & (*number - 1) ? -EINVAL
+													   : 0;
+	case SETTING_LIMIT:
+	case SETTING_PORTS:
+		*number = 0;
+		if (!strcmp(text, "auto"))
+			return 0;
+		return setting->kind == SETTING_LIMIT ? number_parse(text, setting->least, setting->max, number)
+						      : parse_ports(setting, text, number);
+	}
+	return -EINVAL;
+}
+
 int setting_parse(const struct setting *setting, const char *text, __u32 *value)
 {
-	unsigned long number;
+	unsigned long number = setting->initial;
 
-	if (!strcmp(text, "default")) {
-		*value = setting->initial;
-		return 0;
-	}
-	if (setting->off_bit) {
-		if (strcmp(text, "on") && strcmp(text, "off"))
-			return -EINVAL;
-		*value = !strcmp(text, "on");
-		return 0;
-	}
-	if (setting->least ? number_parse(text, setting->least, setting->max, &number)
-			   : duration_parse(text, 1, setting->max, &number))
-		return -EINVAL;
-	if (setting->least && number & (number - 1))
+	if (strcmp(text, "default") && parse_number(setting, text, &number))
 		return -EINVAL;
 	*value = number;
 	return 0;
@@ -157,24 +206,45 @@ int setting_parse(const struct setting *setting, const char *text, __u32 *value)
 
 const char *setting_format(const struct setting *setting, __u32 value, char text[SETTING_TEXT])
 {
-	if (setting->off_bit)
+	const struct port_range ports = setting_ports(value);
+
+	if (setting->kind == SETTING_SWITCH)
 		snprintf(text, SETTING_TEXT, "%s", value ? "on" : "off");
-	else if (setting->least)
+	else if (setting->kind == SETTING_TIME)
+		snprintf(text, SETTING_TEXT, "%us", value);
+	else if (setting->kind == SETTING_ROOM)
+		snprintf(text, SETTING_TEXT, "%u", value);
+	else if (!value)
+		snprintf(text, SETTING_TEXT, "auto");
+	else if (setting->kind == SETTING_LIMIT)
 		snprintf(text, SETTING_TEXT, "%u", value);
 	else
-		snprintf(text, SETTING_TEXT, "%us", value);
+		snprintf(text, SETTING_TEXT, "%u-%u", ports.first, ports.last);
 	return text;
 }
 
 const char *setting_range(const struct setting *setting, char text[SETTING_TEXT])
 {
-	if (setting->off_bit)
+	switch (setting->kind) {
+	case SETTING_SWITCH:
 		snprintf(text, SETTING_TEXT, "on, off or default");
-	else if (setting->least)
+		break;
+	case SETTING_ROOM:
 		snprintf(text, SETTING_TEXT, "a power of two from %u to %u (or default)", setting->least, setting->max);
-	else if (setting->max % DAY)
-		snprintf(text, SETTING_TEXT, "a time from 1s to %uh (or default)", setting->max / HOUR);
-	else
-		snprintf(text, SETTING_TEXT, "a time from 1s to %ud (or default)", setting->max / DAY);
+		break;
+	case SETTING_LIMIT:
+		snprintf(text, SETTING_TEXT, "auto or a number from %u to %u (or default)", setting->least,
+			 setting->max);
+		break;
+	case SETTING_PORTS:
+		snprintf(text, SETTING_TEXT, "auto or a range of ports from %u to %u as 20000-29999 (or default)",
+			 setting->least, setting->max);
+		break;
+	case SETTING_TIME:
+		if (setting->max % DAY)
+			snprintf(text, SETTING_TEXT, "a time from 1s to %uh (or default)", setting->max / HOUR);
+		else
+			snprintf(text, SETTING_TEXT, "a time from 1s to %ud (or default)", setting->max / DAY);
+	}
 	return text;
 }

@@ -36,6 +36,7 @@
 	X(NO_PORT, "no-port", "no NAT port is free")                                                                   \
 	X(QUOTA, "quota", "the endpoint has as many connections as it may")                                            \
 	X(TABLE_FULL, "table-full", "the connection table is full")                                                    \
+	X(GROWING, "growing", "a new connection, while the connection table is made larger")                           \
 	X(REWRITE, "rewrite", "the packet could not be rewritten")
 
 #define NSBPF_DROP_ENUM(id, name, text) DROP_##id,

@@ -10,7 +10,7 @@
 #endif
 
 /* Bumped whenever a map's layout or meaning changes: a CLI never touches maps of another layout. */
-#define NSBPF_ABI 4
+#define NSBPF_ABI 5
 
 #define NSBPF_NAME_MAX 63        /* bytes of an endpoint's or network's name, without the NUL */
 #define NSBPF_MAX_ENDPOINTS 2048 /* slots of `endpoints`; slot 0 stands for "outside" */
@@ -301,11 +301,13 @@ struct settings {
 	__u32 second;                   /* of the timeouts, in clock units: NSBPF_CLOCK_HZ, but for tests in a hurry */
 	__u32 default_uplink; /* ifindex; where packets go while the FIB can't be asked, see route_fallback() */
 	__u32 default_uplink6;
-	__u32 flags;       /* enum setting_flag */
-	__u32 connections; /* that there is room for; constant while the programs are loaded */
+	__u32 flags;                  /* enum setting_flag */
+	__u32 connections;            /* that there is room for; the programs have it as a constant */
+	__u32 max_connections;        /* of an endpoint that has none of its own; 0: a fair share */
+	struct port_range nat_wanted; /* what nat_ports is to be; 0: what ip_local_port_range leaves */
 };
 
-_Static_assert(sizeof(struct settings) == 76, "shared layout");
+_Static_assert(sizeof(struct settings) == 84, "shared layout");
 
 /* Per CPU, by endpoint. "rx" is what the namespace received, "tx" what it sent. */
 struct endpoint_stats {
@@ -338,9 +340,11 @@ struct pressure {
 	__u32 scanned;  /* places that were looked at when the ring was empty */
 	__u32 taken;    /* places */
 	__u32 given;    /* ... back; those that were free from the start included */
+	__u32 frozen;   /* a larger table takes over: no connection begins or ends here */
+	__u32 pad;
 };
 
-_Static_assert(sizeof(struct pressure) == 40, "shared layout");
+_Static_assert(sizeof(struct pressure) == 48, "shared layout");
 
 /* Protocols that have NAT ports; the "port" of an ICMP query is its identifier. */
 enum nat_proto {

@@ -18,7 +18,7 @@ from topology import bpffs_mounts
 
 # include/nsbpf/types.h
 CLOCK_UNIT = 2 ** 20 / 1e9  # seconds
-PRESSURE_SIZE, PRESSURE_OVERLAPS =  40, 16
+PRESSURE_SIZE, PRESSURE_OVERLAPS = 48, 16
 
 CONE = "cone"  # a network with filtering of its own
 CONE_SUBNETS = ("--subnet", "10.81.0.0/16", "--subnet6", "2001:db8:81::/64")

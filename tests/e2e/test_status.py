@@ -176,7 +176,7 @@ def test_pressure_is_shown(host):
     """Nothing of it while there is none; `gave_way` and `overlaps` are the datapath's to count."""
     host.add("a")
     assert "lack of room" not in host.nsbpf().stdout
-    maps.write(host, "pressure", 0, struct.pack("=IIQQIIII", 0, 0, 7, 3, 0, 0, 0, 0))
+    maps.write(host, "pressure", 0, struct.pack("=IIQQ6I", 0, 0, 7, 3, 0, 0, 0, 0, 0, 0))
     assert "lack of room: 7 connections gave way, 3 had to share a NAT port\n" in host.nsbpf().stdout
     connections = host.json()["connections"]
     assert (connections["gave_way"], connections["overlaps"]) == (7, 3)

@@ -38,7 +38,7 @@ BAD_IP_HEADERS = {4: [{"ihl": 0}, {"ihl": 4}, {"ihl": 15}, {"len": 0}, {"len": 1
                       {"version": 0}, {"version": 15}]}
 # include/nsbpf/types.h
 SETTINGS_FEATURES = 4
-SETTINGS_SIZE, SETTINGS_TIMEOUTS, SETTINGS_SECOND, SETTINGS_FLAGS = 76, 20, 56, 68
+SETTINGS_SIZE, SETTINGS_TIMEOUTS, SETTINGS_SECOND, SETTINGS_FLAGS = 84, 20, 56, 68
 CONN_STATES = ("syn", "established", "fin", "closing", "reset", "udp", "icmp")
 TIMEOUTS = (*CONN_STATES, "fragment", "port")
 CLOCK_HZ = 954
@@ -80,9 +80,14 @@ class Rig:
         self.uplink = Node(self, (HOST_ADDRESS, Family6.address(HOST_ADDRESS)), up0["address"], up0["ifindex"])
         self.outside_mac = host.outside.link("wan0")["address"]
         self._expose()
-        self.pins = next(path for path in (f"{mount}/nsbpf/{host.cookie:016x}" for mount in bpffs_mounts())
+        self.open()
+        self.ports = itertools.count(10000)
+
+    def open(self):
+        """What is pinned now; again after a close(), if the table has grown meanwhile."""
+        self.pins = next(path for path in (f"{mount}/nsbpf/{self.host.cookie:016x}" for mount in bpffs_mounts())
                          if os.path.exists(path))
-        self.programs = {name: Program(f"{self.pins}/programs/{name}", host.path)
+        self.programs = {name: Program(f"{self.pins}/programs/{name}", self.host.path)
                          for name in ("from_endpoint", "from_uplink", "to_endpoint", "end_connection")}
         self.connections = Connections(self.pins)
         self.settings = Map(f"{self.pins}/maps/settings", 4, SETTINGS_SIZE)
@@ -90,7 +95,6 @@ class Rig:
         self.drop_counters = PerCpuCounters(f"{self.pins}/maps/drops")
         with open(DROPS_H, encoding="utf-8") as header:
             self.reasons = re.findall(r'^\s*X\(\w+, "([\w-]+)"', header.read(), re.MULTILINE)
-        self.ports = itertools.count(10000)
 
     def add(self, short, *options):
         endpoint = self.host.add(short, *options)

@@ -18,7 +18,7 @@ from topology import HOST_ADDRESS
 
 TUPLE = struct.Struct("!16s16sHHB3x")
 NAT_ADDRESS = struct.Struct("=16s4I")
-PRESSURE = struct.Struct("=IIQQIIII")
+PRESSURE = struct.Struct("=IIQQIIIII4x")
 USAGE_SIZE, MAX_ENDPOINTS, MAX_NAT_ADDRESSES, MAX_CONNECTIONS = 8, 2048, 8, 65536
 IFINDEX_BASE = 1 << 24
 SNAT, DNAT, HAIRPIN, FILTERED = (1 << bit for bit in range(4))
@@ -32,7 +32,7 @@ NAT_ADDRESS_READY = 1
 Tuple = collections.namedtuple("Tuple", "src dst sport dport proto")
 NatPort = collections.namedtuple("NatPort", "endpoint port users freed")
 Usage = collections.namedtuple("Usage", "connections ports")
-Pressure = collections.namedtuple("Pressure", "opened examined gave_way overlaps held scanned taken given")
+Pressure = collections.namedtuple("Pressure", "opened examined gave_way overlaps held scanned taken given frozen")
 
 
 def slot(node):
