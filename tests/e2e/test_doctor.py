@@ -188,13 +188,12 @@ def test_a_way_that_is_no_uplink(busy):
 
 def test_resolver(busy):
     path = f"{ETC_NETNS}/{busy.a.name}/resolv.conf"
-    with open(path, encoding="utf-8") as file:
-        before = file.read()
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         file.write("nameserver 127.0.0.53\n")
     the_only(busy, "warning", f"endpoint {busy.a.name}", "no server that it could reach")
     with open(path, "w", encoding="utf-8") as file:
-        file.write(before)
+        file.write("nameserver 127.0.0.53\nnameserver 192.0.2.53\n")
     assert bad(busy) == {}
 
 
