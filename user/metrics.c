@@ -5,52 +5,62 @@
  */
 #include "metrics.h"
 
-#include <stddef.h>
-
 #include "endpoints.h"
 #include "rates.h"
 
 #define GAUGE "gauge"
 #define COUNTER "counter"
 
-struct endpoint_metric {
+enum endpoint_metric {
+	ENDPOINT_IS_UP,
+	RECEIVE_PACKETS,
+	RECEIVE_BYTES,
+	TRANSMIT_PACKETS,
+	TRANSMIT_BYTES,
+	DROPPED_PACKETS,
+	CONNECTIONS,
+	NAT_PORTS,
+	ENDPOINT_METRICS,
+};
+
+static const struct {
 	const char *name, *type, *help;
-	json_int_t (*value)(const struct host *host, const struct endpoint_sample *endpoint);
+} endpoint_metrics[ENDPOINT_METRICS] = {
+	[ENDPOINT_IS_UP] = { "nsbpf_endpoint_up", GAUGE, "Whether the endpoint's namespace and devices are there." },
+	[RECEIVE_PACKETS] = { "nsbpf_endpoint_receive_packets_total", COUNTER, "Packets that the endpoint received." },
+	[RECEIVE_BYTES] = { "nsbpf_endpoint_receive_bytes_total", COUNTER,
+			    "Bytes that the endpoint received, with Ethernet headers." },
+	[TRANSMIT_PACKETS] = { "nsbpf_endpoint_transmit_packets_total", COUNTER, "Packets that the endpoint sent." },
+	[TRANSMIT_BYTES] = { "nsbpf_endpoint_transmit_bytes_total", COUNTER,
+			     "Bytes that the endpoint sent, with Ethernet headers." },
+	[DROPPED_PACKETS] = { "nsbpf_endpoint_dropped_packets_total", COUNTER,
+			      "Packets from the endpoint, or to a port exposed to it, that were dropped." },
+	[CONNECTIONS] = { "nsbpf_endpoint_connections", GAUGE, "Connections that the endpoint has." },
+	[NAT_PORTS] = { "nsbpf_endpoint_nat_ports", GAUGE, "NAT ports that the endpoint's connections use." },
 };
 
-static json_int_t is_up(const struct host *host, const struct endpoint_sample *e)
+static unsigned long long value_of(const struct host *host, const struct endpoint_sample *e,
+				   enum endpoint_metric metric)
 {
-	return endpoint_condition(host, &e->endpoint) == ENDPOINT_UP;
-}
-
-#define VALUE(name, member)                                                                                            \
-	static json_int_t name(const struct host *host, const struct endpoint_sample *e)                               \
-	{                                                                                                              \
-		(void)host;                                                                                            \
-		return (json_int_t)e->member;                                                                          \
+	switch (metric) {
+	case ENDPOINT_IS_UP:
+		return endpoint_condition(host, &e->endpoint) == ENDPOINT_UP;
+	case RECEIVE_PACKETS:
+		return e->stats.rx_packets;
+	case RECEIVE_BYTES:
+		return e->stats.rx_bytes;
+	case TRANSMIT_PACKETS:
+		return e->stats.tx_packets;
+	case TRANSMIT_BYTES:
+		return e->stats.tx_bytes;
+	case DROPPED_PACKETS:
+		return e->stats.drops;
+	case CONNECTIONS:
+		return e->usage.connections;
+	default:
+		return e->usage.ports;
 	}
-VALUE(rx_packets, stats.rx_packets)
-VALUE(rx_bytes, stats.rx_bytes)
-VALUE(tx_packets, stats.tx_packets)
-VALUE(tx_bytes, stats.tx_bytes)
-VALUE(endpoint_drops, stats.drops)
-VALUE(endpoint_connections, usage.connections)
-VALUE(endpoint_nat_ports, usage.ports)
-#undef VALUE
-
-static const struct endpoint_metric endpoint_metrics[] = {
-	{ "nsbpf_endpoint_up", GAUGE, "Whether the endpoint's namespace and devices are there.", is_up },
-	{ "nsbpf_endpoint_receive_packets_total", COUNTER, "Packets that the endpoint received.", rx_packets },
-	{ "nsbpf_endpoint_receive_bytes_total", COUNTER, "Bytes that the endpoint received, with Ethernet headers.",
-	  rx_bytes },
-	{ "nsbpf_endpoint_transmit_packets_total", COUNTER, "Packets that the endpoint sent.", tx_packets },
-	{ "nsbpf_endpoint_transmit_bytes_total", COUNTER, "Bytes that the endpoint sent, with Ethernet headers.",
-	  tx_bytes },
-	{ "nsbpf_endpoint_dropped_packets_total", COUNTER,
-	  "Packets from the endpoint, or to a port exposed to it, that were dropped.", endpoint_drops },
-	{ "nsbpf_endpoint_connections", GAUGE, "Connections that the endpoint has.", endpoint_connections },
-	{ "nsbpf_endpoint_nat_ports", GAUGE, "NAT ports that the endpoint's connections use.", endpoint_nat_ports },
-};
+}
 
 /* A new family, at the end of `families`: where its samples go. */
 static json_t *add_family(json_t *families, const char *name, const char *type, const char *help)
@@ -93,13 +103,13 @@ static void add_totals(json_t *families, const struct totals *totals)
 
 static void add_endpoints(json_t *families, const struct host *host, const struct sample *sample)
 {
-	for (size_t m = 0; m < sizeof(endpoint_metrics) / sizeof(endpoint_metrics[0]); m++) {
-		const struct endpoint_metric *metric = &endpoint_metrics[m];
-		json_t *samples = add_family(families, metric->name, metric->type, metric->help);
+	for (int m = 0; m < ENDPOINT_METRICS; m++) {
+		json_t *samples = add_family(families, endpoint_metrics[m].name, endpoint_metrics[m].type,
+					     endpoint_metrics[m].help);
 
 		for (size_t i = 0; i < sample->count; i++)
 			add_sample(samples, json_pack("{s:s}", "endpoint", sample->endpoints[i].endpoint.name),
-				   metric->value(host, &sample->endpoints[i]));
+				   value_of(host, &sample->endpoints[i], m));
 	}
 }
 
