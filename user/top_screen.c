@@ -114,11 +114,12 @@ static void draw(struct screen *s)
 	draw_summary(s);
 	if (s->lists != LISTS_FLOWS && count) {
 		/* Half of the room, if flows need the other. */
-		int half = (int)json_array_size(flows) + 2 > room / 2 ? room / 2
-								      : room - 2 - (int)json_array_size(flows);
+		int flow_lines = 2 + (int)json_array_size(flows);
+		int half = flow_lines > room / 2 ? room / 2 : room - flow_lines;
 
 		first = least((int)count + 1, s->lists == LISTS_ENDPOINTS ? room : half);
-		if (s->scrolled + first - 1 > count)
+		/* Down to the last one, and no further. */
+		if (first > 1 && s->scrolled + first > count + 1)
 			s->scrolled = count + 1 - first;
 		draw_table(2, first, s->scrolled, endpoints, endpoint_rates, ENDPOINT_NUMBERS);
 		first++;

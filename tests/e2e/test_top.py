@@ -180,8 +180,10 @@ def test_sizes(busy):
             terminal.resize(*size)
         terminal.screen(busy.a.name, busy.c.name)
         # room for the header and one endpoint: the others are scrolled to
-        terminal.resize(5, 160)
         terminal.press("n\t")
+        terminal.resize(3, 160)
+        terminal.screen(without=["RX"])
+        terminal.resize(5, 160)
         terminal.screen(busy.a.name, without=[busy.b.name])
         terminal.press("\x1b[B\x1b[B\x1b[B")
         terminal.screen(busy.c.name, without=[busy.b.name])
