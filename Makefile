@@ -12,7 +12,7 @@ PYTHON := /usr/bin/python3
 WARNINGS := -Wall -Wextra -Werror
 CFLAGS ?= -O2 -g
 ALL_CFLAGS := -std=gnu11 -D_GNU_SOURCE -DNSBPF_VERSION='"$(VERSION)"' $(WARNINGS) -Iinclude -Iuser -MMD -MP
-LIBS := -lbpf -lelf -lz -lmnl -ljansson -lncursesw -lm
+LIBS := -lbpf -lelf -lz -lmnl -ljansson -lncursesw -lm -lyaml
 BPF_CFLAGS := -O2 -g -mcpu=v3 -target bpf $(WARNINGS) -Iinclude -Ivmlinux -MMD -MP
 
 USER_SOURCES := $(wildcard user/*.c)

@@ -71,6 +71,9 @@ int cmd_metrics(int argc, char **argv);
 int cmd_conntrack(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_save(int argc, char **argv);
+int cmd_apply(int argc, char **argv);
+int cmd_diff(int argc, char **argv);
 int cmd_down(int argc, char **argv);
 
 #endif

@@ -159,16 +159,8 @@ static int settle_existing(struct host *host, const struct endpoint_spec *spec, 
 	return fail(err, EXIT_CONFLICT, "endpoint %s exists with other settings (see `nsbpf list`)", spec->name);
 }
 
-/* What the command leaves open, as the endpoint had it before its namespace went; but not its exposed ports: nobody
- * listens there any more. */
-struct inherited {
-	struct network network;
-	unsigned char mac[6];
-	unsigned int mtu, max_connections;
-};
-
-static void inherit(const struct host *host, const struct endpoint *old, struct inherited *in,
-		    struct endpoint_spec *spec)
+void endpoint_inherit(const struct host *host, const struct endpoint *old, struct endpoint_inherited *in,
+		      struct endpoint_spec *spec)
 {
 	if (network_get(host, old->network, &in->network))
 		return;
@@ -194,13 +186,13 @@ static void inherit(const struct host *host, const struct endpoint *old, struct 
 
 int endpoint_add(struct host *host, struct endpoint_spec *spec, struct endpoint *endpoint, struct error *err)
 {
-	struct inherited inherited;
+	struct endpoint_inherited inherited;
 	struct network network;
 	int slot;
 
 	slot = endpoint_find(host, spec->name, endpoint);
 	if (slot >= 0) {
-		inherit(host, endpoint, &inherited, spec);
+		endpoint_inherit(host, endpoint, &inherited, spec);
 		if (endpoint_condition(host, endpoint) == ENDPOINT_UP)
 			return settle_existing(host, spec, endpoint, err);
 		if (endpoint_remove(host, slot, endpoint, endpoint->flags & ENDPOINT_ADOPTED, err))

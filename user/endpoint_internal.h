@@ -40,6 +40,8 @@ int endpoint_make_veth(struct host *host, unsigned int slot, const struct endpoi
 		       struct error *err);
 /* What was lost of its IPv6 by switching that off and on again. 1 if there was anything, 0 if not, -1 with err. */
 int endpoint_mend(struct host *host, const struct endpoint *endpoint, const struct network *network, struct error *err);
+/* /etc/netns/NAME/resolv.conf, if it is ours to write; spec->resolvers are what it says then. */
+int endpoint_write_resolv_conf(const struct endpoint *endpoint, struct endpoint_spec *spec, struct error *err);
 /* All that the record says, in an order that ends with packets being let through; then it is ready. On failure the
  * caller removes what there is. */
 int endpoint_make(struct host *host, unsigned int slot, struct endpoint *endpoint, const struct network *network,

@@ -55,7 +55,7 @@ int endpoint_make_veth(struct host *host, unsigned int slot, const struct endpoi
 	return 0;
 }
 
-static int write_resolv_conf(const struct endpoint *endpoint, struct endpoint_spec *spec, struct error *err)
+int endpoint_write_resolv_conf(const struct endpoint *endpoint, struct endpoint_spec *spec, struct error *err)
 {
 	int ret;
 
@@ -85,7 +85,7 @@ int endpoint_make(struct host *host, unsigned int slot, struct endpoint *endpoin
 	if (fstat(ns_fd, &st))
 		return fail(err, EXIT_SYSTEM, "cannot look at namespace %s: %s", endpoint->name, strerror(errno));
 	endpoint->netns_ino = st.st_ino;
-	if (endpoint_write(host, slot, endpoint, err) || write_resolv_conf(endpoint, spec, err) ||
+	if (endpoint_write(host, slot, endpoint, err) || endpoint_write_resolv_conf(endpoint, spec, err) ||
 	    endpoint_make_veth(host, slot, endpoint, ns_fd, err) ||
 	    datapath_attach(host, endpoint->ifindex, HOOK_FROM_ENDPOINT, err) ||
 	    datapath_attach(host, endpoint->ifindex, HOOK_TO_ENDPOINT, err) ||

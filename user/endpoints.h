@@ -26,6 +26,17 @@ struct endpoint_spec {
 	const char *without_ipv6;   /* filled in: why it has none, or NULL */
 };
 
+/* What a spec leaves open, as the endpoint had it before its namespace went; but not its exposed ports: nobody listens
+ * there any more. The spec points in there from then on. */
+struct endpoint_inherited {
+	struct network network;
+	unsigned char mac[6];
+	unsigned int mtu, max_connections;
+};
+
+void endpoint_inherit(const struct host *host, const struct endpoint *old, struct endpoint_inherited *in,
+		      struct endpoint_spec *spec);
+
 /* The slot, or -1. An endpoint that is being made or removed is found, too. */
 int endpoint_find(const struct host *host, const char *name, struct endpoint *endpoint);
 int endpoint_find_in_network(const struct host *host, unsigned int network, struct endpoint *endpoint);
@@ -46,6 +57,9 @@ enum endpoint_condition endpoint_condition(const struct host *host, const struct
 
 /* 1 if done, 0 if already so, -1 with err; *endpoint is what is there then. */
 int endpoint_add(struct host *host, struct endpoint_spec *spec, struct endpoint *endpoint, struct error *err);
+/* What can change while it is up: the spec's mtu and max_connections, if said, and with `dns` its resolvers. 1 if done, 0
+ * if already so, -1 with err. */
+int endpoint_set(struct host *host, struct endpoint_spec *spec, bool dns, struct error *err);
 /* The ways to all endpoints by IPv6, on the host's side: as if it had been switched off and on. 0, or -1 with err. */
 int endpoints_mend(struct host *host, struct error *err);
 /* keep: the namespace stays. 1 if done, 0 if there was none, -1 with err. */

@@ -3,6 +3,7 @@
 #include "exposure.h"
 
 #include <stdio.h>
+#include <string.h>
 
 int exposure_take_ports(struct exposure *exposure, const char *text, struct error *err)
 {
@@ -32,6 +33,21 @@ int exposure_take_source(struct exposure *exposure, const char *text, struct err
 			    text);
 	exposure->sources[exposure->nsources++] = source;
 	return 0;
+}
+
+int exposure_compare(const struct exposure *a, const struct exposure *b)
+{
+	int addrs = memcmp(&a->ports.addr, &b->ports.addr, sizeof(a->ports.addr));
+
+	if (a->ports.udp != b->ports.udp)
+		return a->ports.udp - b->ports.udp;
+	return addrs ? addrs : a->ports.first - b->ports.first;
+}
+
+bool exposure_overlaps(const struct exposure *a, const struct exposure *b)
+{
+	return a->ports.udp == b->ports.udp && addr_equal(&a->ports.addr, &b->ports.addr) &&
+	       a->ports.first <= b->ports.last && b->ports.first <= a->ports.last;
 }
 
 const char *exposure_format(const struct exposure *exposure, char text[EXPOSURE_TEXT])

@@ -17,6 +17,11 @@ struct exposure {
 int exposure_take_ports(struct exposure *exposure, const char *text, struct error *err);
 int exposure_take_source(struct exposure *exposure, const char *text, struct error *err);
 
+/* In the order of the table of mappings (protocol, address, first port), where what overlaps stands side by side. Of
+ * one protocol each. */
+int exposure_compare(const struct exposure *a, const struct exposure *b);
+bool exposure_overlaps(const struct exposure *a, const struct exposure *b);
+
 /* As exposure_take_ports() takes it: "8080:80", "[2001:db8::1]:5000-5010:6000/udp". */
 #define EXPOSURE_TEXT 96
 const char *exposure_format(const struct exposure *exposure, char text[EXPOSURE_TEXT]);

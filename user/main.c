@@ -88,6 +88,16 @@ static const struct command commands[] = {
 	{ "doctor", cmd_doctor, "", "explain what on this host would stop it from working, and the fix",
 	  "nsbpf doctor\n"
 	  "nsbpf -j doctor | jq '.diagnoses[] | select(.level == \"problem\")'" },
+	{ "save", cmd_save, "[FILE]", "write what runs to a file, or to stdout, for `apply`",
+	  "nsbpf save /etc/nsbpf.yaml\n"
+	  "nsbpf save | diff /etc/nsbpf.yaml -" },
+	{ "apply", cmd_apply, "FILE|- [--prune] [--dry-run]",
+	  "make the host as a file says (--prune: what the file does not name goes)",
+	  "nsbpf apply /etc/nsbpf.yaml\n"
+	  "nsbpf apply /etc/nsbpf.yaml --prune --dry-run\n"
+	  "ssh other nsbpf save | nsbpf apply -" },
+	{ "diff", cmd_diff, "FILE|- [--prune]", "what `apply` would change; exit code 5 if there is anything",
+	  "nsbpf diff /etc/nsbpf.yaml --prune" },
 	{ "down", cmd_down, "", "remove everything that nsbpf made on this host", "nsbpf down" },
 	{ "version", cmd_version, "", "which nsbpf this is", NULL },
 	{ "help", cmd_help, "[VERB]", "this, or more about one command", "nsbpf help expose" },

@@ -30,12 +30,12 @@ static bool is_usable(const struct nsbpf_addr *addr)
 	return !addr_is_any(addr) && !addr_is_loopback(addr) && !IN6_IS_ADDR_LINKLOCAL(addr);
 }
 
-static void add_server(struct resolvers *resolvers, const char *text)
+static void add_server(struct resolvers *resolvers, const char *text, bool usable_only)
 {
 	struct nsbpf_addr addr;
 
 	/* addr_parse() refuses a %zone */
-	if (!text || addr_parse(text, &addr) || !is_usable(&addr))
+	if (!text || addr_parse(text, &addr) || (usable_only && !is_usable(&addr)))
 		return;
 	if (resolvers->nservers < RESOLV_MAX_SERVERS)
 		resolvers->servers[resolvers->nservers++] = addr;
@@ -56,7 +56,7 @@ static void append_words(char *text, size_t size, char **save)
 }
 
 /* See resolv.conf(5): the last of `search` and `domain` counts, `options` add up. */
-static void parse_line(char *line, struct resolvers *resolvers)
+static void parse_line(char *line, struct resolvers *resolvers, bool usable_only)
 {
 	const char *keyword;
 	char *save;
@@ -65,7 +65,7 @@ static void parse_line(char *line, struct resolvers *resolvers)
 		return;
 	keyword = strtok_r(line, BLANKS, &save);
 	if (!strcmp(keyword, "nameserver")) {
-		add_server(resolvers, strtok_r(NULL, BLANKS, &save));
+		add_server(resolvers, strtok_r(NULL, BLANKS, &save), usable_only);
 	} else if (!strcmp(keyword, "search") || !strcmp(keyword, "domain")) {
 		resolvers->search[0] = '\0';
 		append_words(resolvers->search, sizeof(resolvers->search), &save);
@@ -75,7 +75,7 @@ static void parse_line(char *line, struct resolvers *resolvers)
 }
 
 /* A missing file is an empty one. */
-static int read_resolvers(const char *path, struct resolvers *resolvers)
+static int read_resolvers(const char *path, struct resolvers *resolvers, bool usable_only)
 {
 	_cleanup_fclose_ FILE *f = fopen(path, "re");
 	_cleanup_free_ char *line = NULL;
@@ -85,7 +85,7 @@ static int read_resolvers(const char *path, struct resolvers *resolvers)
 		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
 	errno = 0;
 	while (getline(&line, &size, f) >= 0)
-		parse_line(line, resolvers);
+		parse_line(line, resolvers, usable_only);
 	return feof(f) ? 0 : -errno;
 }
 
@@ -100,7 +100,7 @@ int resolv_upstream_at(const char *root, struct resolvers *resolvers)
 		if (snprintf(path, sizeof(path), "%s%s", root, upstream_files[i]) >= (int)sizeof(path))
 			return -ENAMETOOLONG;
 		found = (struct resolvers){};
-		ret = read_resolvers(path, &found);
+		ret = read_resolvers(path, &found, true);
 		if (ret)
 			return ret;
 		if (found.nservers) {
@@ -207,7 +207,8 @@ bool resolv_is_reachable(const char *name)
 
 	if (make_paths(name, &paths))
 		return false;
-	return !read_resolvers(access(paths.file, R_OK) ? "/etc/resolv.conf" : paths.file, &found) && found.nservers;
+	return !read_resolvers(access(paths.file, R_OK) ? "/etc/resolv.conf" : paths.file, &found, true) &&
+	       found.nservers;
 }
 
 bool resolv_matches(const char *name, const struct resolvers *resolvers)
@@ -222,6 +223,19 @@ bool resolv_matches(const char *name, const struct resolvers *resolvers)
 	fflush(f);
 	read_file(paths.file, is);
 	return !strcmp(is, should);
+}
+
+int resolv_read(const char *name, struct resolvers *resolvers)
+{
+	struct resolvers found = { 0 };
+	struct paths paths;
+	int ret = make_paths(name, &paths);
+
+	if (!ret)
+		ret = read_resolvers(paths.file, &found, false);
+	if (!ret)
+		*resolvers = found;
+	return ret;
 }
 
 int resolv_write(const char *name, const struct resolvers *resolvers)

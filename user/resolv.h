@@ -34,6 +34,8 @@ bool resolv_is_foreign(const char *name);
 bool resolv_is_reachable(const char *name);
 /* Does the file say just what resolv_write() would? */
 bool resolv_matches(const char *name, const struct resolvers *resolvers);
+/* What the file says, whoever wrote it; nothing if there is none. 0 or -errno. */
+int resolv_read(const char *name, struct resolvers *resolvers);
 /*
  * Writes /etc/netns/NAME/resolv.conf (as process 1 sees /etc; mode 0644, directories 0755; a temporary file is written
  * and then linked, so it appears whole or not at all). -EEXIST, and nothing is touched, if there is one already.
