@@ -98,14 +98,17 @@ def test_rates(busy):
 
 
 def test_drop_rates(busy):
-    watching = busy.popen(*busy.nsbpf_command("stats", "-j", "--watch", "0.5", "--count", "2")[2:],
+    watching = busy.popen(*busy.nsbpf_command("stats", "-j", "--watch", "0.5", "--count", "3")[2:],
                           stdout=subprocess.PIPE, text=True)
+    first = json.loads(watching.stdout.readline())
     busy.b.ping(busy.c.address, count=1, timeout=0.1)
-    lines = [json.loads(line) for line in watching.stdout]
+    rest = [json.loads(line) for line in watching.stdout]
     watching.stdout.close()
-    watching.wait()
-    assert sum(line["drops_per_s"]["isolated"] > 0 for line in lines) == 1
-    assert sum(line["endpoints"][1]["drops_per_s"] > 0 for line in lines) == 1
+    assert watching.wait(5) == 0
+    assert first["drops_per_s"]["isolated"] == 0
+    for rates in ([line["drops_per_s"]["isolated"] for line in rest],
+                  [line["endpoints"][1]["drops_per_s"] for line in rest], [line["all"]["drops_per_s"] for line in rest]):
+        assert sorted(rate > 0 for rate in rates) == [False, True], "in one of the two intervals"
 
 
 def test_watch_as_text(busy):

@@ -112,7 +112,7 @@ def test_text(busy, shown):
 
 def test_ipv6_and_icmp(busy):
     with traffic(busy, (busy.udp, "x")):
-        busy.b.popen("ping", "-n", "-i", "0.05", "-c", "20", OUTSIDE_FAR6, stdout=-3)
+        busy.b.popen("ping", "-n", "-i", "0.05", "-c", "600", OUTSIDE_FAR6, stdout=-3)
         flows = once(busy, "--endpoint", busy.b.name)["flows"]
     found = {flow["protocol"]: flow for flow in flows}
     assert set(found) == {"udp", "icmpv6"}
