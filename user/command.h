@@ -17,6 +17,9 @@ struct command {
 	const char *examples;  /* for `help VERB`: a line each, or NULL */
 };
 
+/* The commands in the order of `help`; NULL behind the last. */
+const struct command *command_at(size_t i);
+
 extern bool json_output; /* -j, --json */
 
 /* Prints the error as one line, or as JSON, and returns its exit code. */
@@ -75,5 +78,6 @@ int cmd_save(int argc, char **argv);
 int cmd_apply(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_down(int argc, char **argv);
+int cmd_complete(int argc, char **argv);
 
 #endif

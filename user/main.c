@@ -113,6 +113,11 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+const struct command *command_at(size_t i)
+{
+	return i < COMMANDS ? &commands[i] : NULL;
+}
+
 static int cmd_version(int argc, char **argv)
 {
 	(void)argv;
@@ -182,6 +187,9 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(argv[1], "--version"))
 		return cmd_version(argc - 1, argv + 1);
+	/* For the shells only, so it is not in the table that people see. */
+	if (!strcmp(argv[1], "complete"))
+		return cmd_complete(argc - 1, argv + 1);
 	command = find_command(argv[1]);
 	if (!command)
 		return report_usage("no command %s (`nsbpf help` lists them)", argv[1]);
