@@ -9,37 +9,39 @@
 
 #include "cleanup.h"
 #include "command.h"
-#include "connection_view.h"
 #include "listing.h"
 #include "netns.h"
 #include "settings.h"
 
 void candidates_add(json_t *candidates, const char *word, const char *description)
 {
-	json_object_set_new(candidates, word, json_string(description));
+	json_object_set_new(candidates, word, json_string(description ? description : ""));
 }
 
-static json_t *rows_of(const struct listing *listing)
+/* Those of what runs; NULL if nothing does. */
+static void find_rows(const struct listing *listing, json_t **rows)
 {
 	struct error err;
 	struct host host;
-	json_t *rows = NULL;
 
+	*rows = NULL;
 	if (!host_open(&host, &err) && host.running)
-		rows = listing->build(&host);
+		*rows = listing->build(&host);
 	host_close(&host);
-	return rows;
 }
 
 static void add_column(json_t *candidates, const struct listing *listing, const char *key, const char *description)
 {
-	json_t *rows = rows_of(listing);
+	json_t *rows;
 	const json_t *row;
 	size_t i;
 
+	find_rows(listing, &rows);
 	json_array_foreach(rows, i, row)
+	{
 		candidates_add(candidates, json_string_value(json_object_get(row, key)),
 			       json_string_value(json_object_get(row, description)));
+	}
 	json_decref(rows);
 }
 
@@ -91,14 +93,20 @@ static void add_devices(json_t *candidates, const struct question *question)
 
 static void add_addresses(json_t *candidates, const struct question *question)
 {
-	json_t *rows = rows_of(&endpoints_listing);
+	json_t *rows;
 	const json_t *row, *address;
 	size_t i, j;
 
 	(void)question;
-	json_array_foreach(rows, i, row) json_array_foreach(json_object_get(row, "addresses"), j, address)
-		candidates_add(candidates, json_string_value(address),
-			       json_string_value(json_object_get(row, "name")));
+	find_rows(&endpoints_listing, &rows);
+	json_array_foreach(rows, i, row)
+	{
+		json_array_foreach(json_object_get(row, "addresses"), j, address)
+		{
+			candidates_add(candidates, json_string_value(address),
+				       json_string_value(json_object_get(row, "name")));
+		}
+	}
 	json_decref(rows);
 }
 
@@ -118,7 +126,8 @@ static void add_mapping(json_t *candidates, const json_t *row)
 	if (!strcmp(address, "any"))
 		snprintf(word, sizeof(word), "%d%s", first, last);
 	else
-		snprintf(word, sizeof(word), "%s%s%s:%d%s", bracket ? "[" : "", address, bracket ? "]" : "", first, last);
+		snprintf(word, sizeof(word), "%s%s%s:%d%s", bracket ? "[" : "", address, bracket ? "]" : "", first,
+			 last);
 	if (!strcmp(protocol, "udp"))
 		strcat(word, "/udp");
 	candidates_add(candidates, word, "");
@@ -126,11 +135,12 @@ static void add_mapping(json_t *candidates, const json_t *row)
 
 static void add_mappings(json_t *candidates, const struct question *question)
 {
-	json_t *rows = rows_of(&mappings_listing);
+	json_t *rows;
 	const char *endpoint;
 	const json_t *row;
 	size_t i;
 
+	find_rows(&mappings_listing, &rows);
 	json_array_foreach(rows, i, row)
 	{
 		endpoint = json_string_value(json_object_get(row, "endpoint"));
@@ -167,13 +177,6 @@ static void add_protocols(json_t *candidates, const struct question *question)
 	candidates_add(candidates, "icmp", "");
 }
 
-static void add_states(json_t *candidates, const struct question *question)
-{
-	(void)question;
-	for (enum conn_state state = 0; state < CONN_STATES; state++)
-		candidates_add(candidates, connection_state_name(state), "");
-}
-
 static void add_verbs(json_t *candidates, const struct question *question)
 {
 	(void)question;
@@ -198,24 +201,12 @@ static const struct origin {
 	const char *command, *placeholder;
 	void (*add)(json_t *candidates, const struct question *question);
 } origins[] = {
-	{ "add", "NAME", add_namespaces },
-	{ "set", "NAME", add_settings },
-	{ "get", "NAME", add_settings },
-	{ NULL, "NAME", add_endpoints },
-	{ "network add", "NET", NULL },
-	{ NULL, "NET", add_networks },
-	{ "uplink add", "DEV", add_devices },
-	{ NULL, "DEV", add_uplinks },
-	{ "unexpose", "", add_mappings },
-	{ NULL, "VALUE", add_values },
-	{ NULL, "SRC", add_addresses },
-	{ NULL, "DST", add_addresses },
-	{ NULL, "PROTO", add_protocols },
-	{ NULL, "P", add_protocols },
-	{ NULL, "STATE", add_states },
-	{ NULL, "VERB", add_verbs },
-	{ NULL, "FILE", leave_files },
-	{ NULL, "CMD", leave_commands },
+	{ "add", "NAME", add_namespaces },    { "set", "NAME", add_settings }, { "get", "NAME", add_settings },
+	{ NULL, "NAME", add_endpoints },      { "network add", "NET", NULL },  { NULL, "NET", add_networks },
+	{ "uplink add", "DEV", add_devices }, { NULL, "DEV", add_uplinks },    { "unexpose", "", add_mappings },
+	{ NULL, "VALUE", add_values },        { NULL, "SRC", add_addresses },  { NULL, "DST", add_addresses },
+	{ NULL, "PROTO", add_protocols },     { NULL, "P", add_protocols },    { NULL, "VERB", add_verbs },
+	{ NULL, "FILE", leave_files },        { NULL, "CMD", leave_commands },
 };
 
 void candidates_find(json_t *candidates, const struct question *question)

@@ -38,21 +38,33 @@ static const char *command_text(const struct line *line, struct span form, char 
 	return text;
 }
 
+static void offer_literal(struct span span)
+{
+	char word[COMMAND_TEXT];
+
+	snprintf(word, sizeof(word), "%.*s", (int)span.length, span.at);
+	candidates_add(candidates, word, "");
+}
+
 /* All that a word, or an option's value, of the usage text may be. */
 static void offer(const struct line *line, struct span form, struct span word)
 {
 	struct question question = { .before = line->count ? line->words[line->count - 1] : NULL };
-	char command[COMMAND_TEXT], literal[COMMAND_TEXT];
 	struct span choice = { NULL, 0 };
+	char command[COMMAND_TEXT];
 
 	question.command = command_text(line, form, command);
 	while (grammar_next_choice(word, &choice)) {
-		snprintf(literal, sizeof(literal), "%.*s", (int)choice.length, choice.at);
+		struct span value = { NULL, 0 };
+
 		question.placeholder = placeholder_name(choice);
-		if (span_is_placeholder(choice))
+		if (!span_is_placeholder(choice) && !span_is(choice, "-"))
+			offer_literal(choice);
+		else if (span_is_placeholder(choice))
 			candidates_find(candidates, &question);
-		else if (strcmp(literal, "-"))
-			candidates_add(candidates, literal, "");
+		while (question.placeholder.length &&
+		       grammar_next_named(line->command->arguments, question.placeholder, &value))
+			offer_literal(value);
 	}
 }
 
@@ -66,7 +78,8 @@ static bool word_fits(struct span word, const char *typed)
 	return false;
 }
 
-/* Whether the words so far are of this form; then `next` is what it says of the word that comes (`at` NULL: nothing). */
+/* Whether the words so far are of this form; then `next` is what it says of the word that comes (`at` NULL: nothing).
+ */
 static bool form_fits(const struct line *line, struct span form, struct span *next)
 {
 	struct span word = { NULL, 0 };
@@ -120,7 +133,6 @@ static void offer_form(const struct line *line, struct span form)
 {
 	struct grammar_option option = {};
 	struct span next;
-	char name[COMMAND_TEXT];
 
 	if (!form_fits(line, form, &next))
 		return;
@@ -129,10 +141,8 @@ static void offer_form(const struct line *line, struct span form)
 			offer(line, form, next);
 		return;
 	}
-	while (grammar_next_option(line->command->arguments, form, &option)) {
-		snprintf(name, sizeof(name), "%.*s", (int)option.name.length, option.name.at);
-		candidates_add(candidates, name, "");
-	}
+	while (grammar_next_option(line->command->arguments, form, &option))
+		offer_literal(option.name);
 }
 
 /* `prefix` is what the candidates have in front: "--network=" where that was typed. */

@@ -140,30 +140,62 @@ static bool option_in(struct span part, struct grammar_option *option)
 	return true;
 }
 
-/* "filters" is of a form that says FILTERS. */
-static bool refers_to(struct span form, const char *label, size_t length)
+/* A note is what stands behind "label:" on a line of its own, and on the lines behind that begin with a blank. */
+static bool next_note(const char *text, struct span *label, struct span *note)
 {
-	for (size_t i = 0; i + length <= form.length; i++)
-		if (isupper(form.at[i]) && !strncasecmp(form.at + i, label, length))
+	const char *at = note->at ? note->at + note->length : strchrnul(text, '\n'), *end;
+
+	if (!*at)
+		return false;
+	at++;
+	*label = (struct span){ at, strcspn(at, ":") };
+	for (end = strchrnul(at, '\n'); *end && end[1] == ' ';)
+		end = strchrnul(end + 1, '\n');
+	at += label->length;
+	*note = (struct span){ at, end - at };
+	return true;
+}
+
+/* "filter" is of a form that says FILTER. */
+static bool refers_to(struct span form, struct span label)
+{
+	for (size_t i = 0; i + label.length <= form.length; i++)
+		if (isupper(form.at[i]) && !strncasecmp(form.at + i, label.at, label.length))
 			return true;
 	return false;
 }
 
 bool grammar_next_option(const char *text, struct span form, struct grammar_option *option)
 {
-	const char *line, *end;
+	struct span label, note = { NULL, 0 };
 
-	/* A form begins with a word or a bracket, so there is something before each option. */
+	/* A form begins with a word or a bracket, a note with a colon: there is something before each option. */
 	if ((!option->name.at || option->name.at < form.at + form.length) && option_in(form, option))
 		return true;
-	for (line = strchr(text, '\n'); line; line = *end ? end : NULL) {
-		end = strchrnul(++line, '\n');
-		if (!refers_to(form, line, strcspn(line, ":")) || (option->name.at && option->name.at >= end))
+	while (next_note(text, &label, &note)) {
+		if (!refers_to(form, label) || (option->name.at && option->name.at >= note.at + note.length))
 			continue;
-		if (!option->name.at || option->name.at < line)
-			option->name = (struct span){ line, 0 };
-		if (option_in((struct span){ line, end - line }, option))
+		if (!option->name.at || option->name.at < note.at)
+			option->name = (struct span){ note.at, 0 };
+		if (option_in(note, option))
 			return true;
+	}
+	return false;
+}
+
+bool grammar_next_named(const char *text, struct span placeholder, struct span *value)
+{
+	struct span label, note = { NULL, 0 };
+
+	while (next_note(text, &label, &note)) {
+		if (label.length != placeholder.length || strncasecmp(label.at, placeholder.at, label.length))
+			continue;
+		while (next_part(note.at + 1, note.at + note.length, ",", value)) {
+			for (; value->length && *value->at == ' '; value->length--)
+				value->at++;
+			if (value->length && islower(*value->at) && !memchr(value->at, ' ', value->length))
+				return true;
+		}
 	}
 	return false;
 }

@@ -3,10 +3,12 @@
  * Reads the usage text of a command (struct command's `arguments`), so that completion needs no second description:
  *
  *	list | add NET [--mtu N|auto] [OPTIONS] | del NET
- *	options: [--isolate on|off]
+ *	options: [--isolate on|off] [--state STATE]
+ *	state: up, down
  *
  * are three forms; `add` and `NET` are words of the second, `--mtu` with the value `N|auto` is one of its options, and
- * so is `--isolate`. What begins with a capital is a placeholder, the rest stands for itself.
+ * so is `--isolate`, as it refers to the note of that label. What begins with a capital is a placeholder, the rest
+ * stands for itself.
  */
 #ifndef NSBPF_GRAMMAR_H
 #define NSBPF_GRAMMAR_H
@@ -37,7 +39,9 @@ struct grammar_option {
 	bool optional;     /* the value */
 };
 
-/* Those in the form itself, then those of the lines that it refers to. */
+/* Those in the form itself, then those of the notes that it refers to. */
 bool grammar_next_option(const char *text, struct span form, struct grammar_option *option);
+/* "up" and "down" of STATE, if a note of that label lists words. */
+bool grammar_next_named(const char *text, struct span placeholder, struct span *value);
 
 #endif

@@ -44,7 +44,7 @@ def verbs(host):
     """Each verb and its usage text, options on further lines included."""
     text = host.nsbpf("help").stdout
     names = re.findall(r"^  ([a-z]+) ", text, re.MULTILINE)
-    return {name: host.nsbpf("help", name).stdout.split("\n\n")[0] for name in names}
+    return {name: host.nsbpf("help", name).stdout.split("\n\n  ")[0] for name in names}
 
 
 def test_verbs(empty):
@@ -78,6 +78,8 @@ def test_words_and_values_of_options(empty):
     assert ask(empty, "set inbound-refresh o") == ["on", "off"]
     assert ask(empty, "set timeout.u") == ["timeout.udp"]
     assert ask(empty, "metrics --textfile ") == [":files"]
+    assert {"established", "unreplied"} <= set(ask(empty, "conntrack list --state "))
+    assert ask(empty, "conntrack list -p ") == ask(empty, "conntrack count --proto ") == ["tcp", "udp", "icmp", "icmpv6"]
     assert ask(empty, "exec x -- ") == [":commands"]
 
 
