@@ -78,7 +78,7 @@ json_t *config_of_host(const struct host *host, size_t *left_out);
 json_t *config_dns_of(const struct endpoint *endpoint, const struct resolvers *upstream);
 struct exposure config_exposure_of(const struct host *host, const struct mapping *mapping);
 
-/* The same as YAML: 0 or -errno. */
+/* The same as YAML, without what says nothing: 0 or -errno. */
 int config_write(const json_t *json, FILE *f);
 
 #endif

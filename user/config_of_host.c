@@ -107,7 +107,7 @@ static int add_endpoint(unsigned int slot, const struct endpoint *endpoint, void
 	struct network network = { 0 };
 	struct building *b = arg;
 	char mac[MAC_TEXT];
-	json_t *json, *dns;
+	json_t *json;
 
 	(void)slot;
 	if (endpoint->state != SLOT_READY) {
@@ -115,12 +115,10 @@ static int add_endpoint(unsigned int slot, const struct endpoint *endpoint, void
 		return 0;
 	}
 	network_get(b->host, endpoint->network, &network);
-	json = json_pack("{s:s,s:o,s:s,s:o,s:o}", "network", network.name, "ip", addresses_json(&addrs.v4, &addrs.v6),
-			 "mac", mac_format(endpoint->mac, mac), "mtu", json_sprintf("%u", endpoint->mtu),
-			 "max-connections", number_or_auto(endpoint->max_connections));
-	dns = config_dns_of(endpoint, &b->upstream);
-	if (dns)
-		json_object_set_new(json, "dns", dns);
+	json = json_pack(
+		"{s:s,s:o,s:s,s:o,s:o,s:o?,s:[]}", "network", network.name, "ip", addresses_json(&addrs.v4, &addrs.v6),
+		"mac", mac_format(endpoint->mac, mac), "mtu", json_sprintf("%u", endpoint->mtu), "max-connections",
+		number_or_auto(endpoint->max_connections), "dns", config_dns_of(endpoint, &b->upstream), "ports");
 	return json_object_set_new(b->into, endpoint->name, json);
 }
 
@@ -162,46 +160,31 @@ static int add_port(const struct mapping *mapping, void *arg)
 {
 	struct building *b = arg;
 	struct exposure exposure = config_exposure_of(b->host, mapping);
-	json_t *endpoint = json_object_get(b->into, exposure.endpoint), *ports = json_object_get(endpoint, "ports");
+	json_t *ports = json_object_get(json_object_get(b->into, exposure.endpoint), "ports");
 
-	if (!endpoint)
-		return 0;
-	if (!ports) {
-		ports = json_array();
-		json_object_set_new(endpoint, "ports", ports);
-	}
+	if (!ports)
+		return 0; /* its endpoint is left out */
 	return json_array_append_new(ports, exposure_json(&exposure));
-}
-
-/* Takes the section, and leaves out one that says nothing. */
-static int add_section(json_t *json, const char *key, json_t *section)
-{
-	if (section && !json_object_size(section) && !json_array_size(section)) {
-		json_decref(section);
-		return 0;
-	}
-	return json_object_set_new(json, key, section);
 }
 
 json_t *config_of_host(const struct host *host, size_t *left_out)
 {
-	json_t *json = json_object(), *uplinks = json_array(), *networks = json_object(), *endpoints = json_object();
+	json_t *uplinks = json_array(), *networks = json_object(), *endpoints = json_object();
 	struct building b = { .host = host };
+	json_t *json;
 	int ret = 0;
 
-	if (host->running) {
+	json = json_pack("{s:o,s:o,s:o,s:o}", "settings", host->running ? settings_of(host->settings) : json_object(),
+			 "uplinks", uplinks, "networks", networks, "endpoints", endpoints);
+	if (json && host->running) {
 		resolv_upstream(&b.upstream);
 		b.into = uplinks;
 		ret = uplink_each(host, add_uplink, &b);
 		b.into = networks;
 		ret = ret || network_each(host, add_network, &b);
 		b.into = endpoints;
-		ret = ret || endpoint_each(host, add_endpoint, &b) || mapping_each(host, add_port, &b) ||
-		      add_section(json, "settings", settings_of(host->settings));
+		ret = ret || endpoint_each(host, add_endpoint, &b) || mapping_each(host, add_port, &b);
 	}
-	ret = add_section(json, "uplinks", uplinks) || ret;
-	ret = add_section(json, "networks", networks) || ret;
-	ret = add_section(json, "endpoints", endpoints) || ret;
 	*left_out = b.left_out;
 	if (!ret)
 		return json;

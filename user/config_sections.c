@@ -53,8 +53,11 @@ static int read_uplink(struct reader *r, const yaml_node_t *item, const char *ke
 static int read_network_key(struct reader *r, const struct pair *pair, void *object)
 {
 	struct joined joined;
-	const char *text = value_of(r, pair->value, pair->key, &joined);
+	const char *text;
 
+	if (is_nothing(pair->value))
+		return 0;
+	text = value_of(r, pair->value, pair->key, &joined);
 	if (!text)
 		return -1;
 	return network_options_take(object, pair->key, text, r->err) ? place_error(r, pair->value, pair->above) : 0;
@@ -158,6 +161,8 @@ static int read_endpoint_key(struct reader *r, const struct pair *pair, void *ob
 	struct joined joined;
 	const char *text;
 
+	if (is_nothing(pair->value))
+		return 0;
 	if (!strcmp(pair->key, "ports"))
 		return each_item(r, pair->value, pair->above, read_port, options->name);
 	text = value_of(r, pair->value, pair->key, &joined);

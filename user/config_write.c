@@ -45,6 +45,11 @@ static int emit_array(yaml_emitter_t *emitter, const json_t *json)
 	return ret ? ret : emit(emitter, &event, yaml_sequence_end_event_initialize(&event));
 }
 
+static bool says_nothing(const json_t *json)
+{
+	return json_is_null(json) || (!json_is_string(json) && !json_array_size(json) && !json_object_size(json));
+}
+
 static int emit_object(yaml_emitter_t *emitter, const json_t *json)
 {
 	yaml_event_t event;
@@ -56,6 +61,8 @@ static int emit_object(yaml_emitter_t *emitter, const json_t *json)
 		   yaml_mapping_start_event_initialize(&event, NULL, NULL, 1, YAML_BLOCK_MAPPING_STYLE));
 	json_object_foreach((json_t *)json, key, value)
 	{
+		if (says_nothing(value))
+			continue;
 		ret = ret ? ret : emit_text(emitter, key);
 		ret = ret ? ret : emit_value(emitter, value);
 	}
