@@ -83,10 +83,37 @@ static void refresh_uplinks(struct check *check)
 	check_outcome_of(check, uplinks_refresh(check->host, &err), &err);
 }
 
+static const char *format_addresses(const struct addr_pair *pair, char text[2 * ADDR_TEXT + 2])
+{
+	char v6[ADDR_TEXT];
+
+	snprintf(text, 2 * ADDR_TEXT + 2, "none");
+	if (!addr_is_any(&pair->v4))
+		addr_format(&pair->v4, text);
+	if (!addr_is_any(&pair->v6))
+		snprintf(text + (addr_is_any(&pair->v4) ? 0 : strlen(text)), ADDR_TEXT + 2, "%s%s",
+			 addr_is_any(&pair->v4) ? "" : ", ", addr_format(&pair->v6, v6));
+	return text;
+}
+
+static void check_uplink_addresses(struct check *check, __u32 ifindex, const struct uplink *uplink)
+{
+	struct addr_pair is = { .v6 = uplink->addr6 }, should;
+	char should_text[2 * ADDR_TEXT + 2], is_text[2 * ADDR_TEXT + 2];
+
+	if (uplink->addr4)
+		is.v4 = addr_from4(uplink->addr4);
+	if (uplink_addresses(check->host, ifindex, &should) ||
+	    (addr_equal(&should.v4, &is.v4) && addr_equal(&should.v6, &is.v6)))
+		return;
+	if (check_differs(check, "addresses in the datapath", format_addresses(&should, should_text), "%s",
+			  format_addresses(&is, is_text)))
+		refresh_uplinks(check);
+}
+
 static int check_uplink(__u32 ifindex, const struct uplink *uplink, void *arg)
 {
 	struct check *check = arg;
-	struct addr_pair primary;
 	struct link link;
 	int ret = link_get_index(check->host->nl, ifindex, &link);
 
@@ -102,10 +129,7 @@ static int check_uplink(__u32 ifindex, const struct uplink *uplink, void *arg)
 	if (!datapath_is_attached(check->host, ifindex, HOOK_FROM_UPLINK) &&
 	    check_differs(check, "program from_uplink", "attached", "missing or replaced"))
 		refresh_uplinks(check);
-	if (!uplink_addresses(check->host, ifindex, &primary) &&
-	    (addr_to4(&primary.v4) != uplink->addr4 || !addr_equal(&primary.v6, &uplink->addr6)) &&
-	    check_differs(check, "addresses in the datapath", "those of the device", "others"))
-		refresh_uplinks(check);
+	check_uplink_addresses(check, ifindex, uplink);
 	return 0;
 }
 

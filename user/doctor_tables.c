@@ -5,6 +5,7 @@
 #include "doctor.h"
 #include "drops.h"
 #include "endpoints.h"
+#include "refresh.h"
 
 #define HIGH 80 /* percent */
 
@@ -27,38 +28,56 @@ static void look_at_connections(struct doctor *d)
 	doctor_fix(d, "nsbpf set connections %u", room * 2);
 }
 
+/* The host's own range may have been changed since they were chosen. */
+static void look_at_chosen_ports(struct doctor *d, struct port_range chosen)
+{
+	struct error err;
+
+	if (!chosen.first || !nat_ports_check(chosen, &err))
+		return;
+	doctor_say(d, LEVEL_WARNING, "NAT ports", "%s", err.text);
+	doctor_why(d, "where both have the same port, answers to the host's connection go to an endpoint");
+	doctor_fix(d, "nsbpf set nat-ports auto");
+}
+
 static void look_at_nat_ports(struct doctor *d)
 {
-	const struct port_range *ranges = d->host.settings->nat_ports;
+	const struct settings *settings = d->host.settings;
 	__u64 shared = d->host.pressure->overlaps;
 	unsigned int room = 0;
 
 	for (int i = 0; i < 2; i++)
-		if (ranges[i].first <= ranges[i].last)
-			room += ranges[i].last - ranges[i].first + 1;
+		if (settings->nat_ports[i].first <= settings->nat_ports[i].last)
+			room += settings->nat_ports[i].last - settings->nat_ports[i].first + 1;
 	doctor_say(d, shared ? LEVEL_WARNING : LEVEL_OK, "NAT ports", "%u in use, %u for each protocol and address",
 		   d->host.usage[0].ports, room);
-	if (!shared)
-		return;
-	doctor_why(d, "%llu connections had to share one, as none was free: only by their destinations they differ",
-		   (unsigned long long)shared);
-	doctor_fix(d, "sysctl -w net.ipv4.ip_local_port_range='40000 50000' && nsbpf check --repair");
+	if (shared) {
+		doctor_why(d, "%llu connections had to share one, as none was free: only their destinations differ",
+			   (unsigned long long)shared);
+		doctor_fix(d, settings->nat_wanted.first ? "nsbpf set nat-ports auto"
+							 : "sysctl -w net.ipv4.ip_local_port_range='50000 60999' && "
+							   "nsbpf check --repair");
+	}
+	look_at_chosen_ports(d, settings->nat_wanted);
 }
 
 static int look_at_quota(unsigned int slot, const struct endpoint *endpoint, void *arg)
 {
-	__u32 used = ((struct doctor *)arg)->host.usage[slot].connections;
-	char subject[NSBPF_NAME_MAX + 16];
 	struct doctor *d = arg;
+	__u32 used = d->host.usage[slot].connections, own = endpoint->max_connections;
+	__u32 limit = own ? own : d->host.settings->max_connections;
+	char subject[NSBPF_NAME_MAX + 16];
 
-	if (!endpoint->max_connections || percent(used, endpoint->max_connections) < HIGH)
+	if (!limit || percent(used, limit) < HIGH)
 		return 0;
 	snprintf(subject, sizeof(subject), "endpoint %s", endpoint->name);
-	doctor_say(d, LEVEL_WARNING, subject, "has %u of the %u connections that it may have", used,
-		   endpoint->max_connections);
+	doctor_say(d, LEVEL_WARNING, subject, "has %u of the %u connections that it may have", used, limit);
 	doctor_why(d, "at its limit its new connections are dropped (quota), unless one of its own can give way");
-	doctor_fix(d, "nsbpf del %s && nsbpf add %s --max-connections %u", endpoint->name, endpoint->name,
-		   2 * endpoint->max_connections);
+	if (own)
+		doctor_fix(d, "nsbpf del %s && nsbpf add %s --max-connections %u", endpoint->name, endpoint->name,
+			   2 * limit);
+	else
+		doctor_fix(d, "nsbpf set max-connections %u", 2 * limit);
 	return 0;
 }
 

@@ -14,7 +14,7 @@ import maps
 import pytest
 from golden import golden
 from processes import PYTHON
-from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, Host, wait_for
+from topology import HOST_ADDRESS, HOST_ADDRESS6, OUTSIDE_ADDRESS, Host, wait_for
 
 DRIFT = 5
 SLOT = 1  # of the first endpoint
@@ -267,8 +267,20 @@ def test_uplinks(busy):
     found_and_mended(busy, ("uplink up1", "record"))
     busy.ip("link", "del", "up1")
     found_and_mended(busy, ("uplink up1", "device"))
-    busy.ip("address", "change", f"{HOST_ADDRESS}/24", "dev", "up0")
+    busy.ip("address", "replace", f"{HOST_ADDRESS}/24", "dev", "up0")
     assert checked(busy, code=0)["findings"] == []
+
+
+def test_address_of_an_uplink(host):
+    host.add("a")
+    host.ip_batch(f"address del {HOST_ADDRESS}/24 dev up0", "address add 198.51.100.7/24 dev up0",
+                  f"route add default via {OUTSIDE_ADDRESS}")
+    found = checked(host, code=DRIFT)
+    assert findings(found) == [("host", "addresses in the datapath"), ("uplink up0", "addresses in the datapath")]
+    assert (found["findings"][0]["is"], found["findings"][1]["should"], found["findings"][1]["is"]) == (
+        f"without 198.51.100.7, with {HOST_ADDRESS}", f"198.51.100.7, {HOST_ADDRESS6}", f"{HOST_ADDRESS}, {HOST_ADDRESS6}")
+    checked(host, "--repair", code=0)
+    assert checked(host, code=0)["findings"] == []
 
 
 # what is left of something

@@ -244,6 +244,22 @@ def test_tables_are_full(busy):
     assert bad(busy) == {}
 
 
+def test_settings(busy):
+    busy.nsbpf("set", "max-connections", "10")
+    busy.b = busy.add("b")
+    maps.write(busy, "usage", 2, struct.pack("=II", 9, 0))
+    found = {key[1:]: diagnosis["fix"] for key, diagnosis in bad(busy).items()}
+    assert found[f"endpoint {busy.b.name}", "has 9 of the 10 connections that it may have"] == \
+        "nsbpf set max-connections 20"
+    maps.write(busy, "usage", 2, bytes(8))
+    busy.nsbpf("set", "nat-ports", "20000-29999")
+    before = busy.sysctl("net.ipv4.ip_local_port_range")
+    busy.sysctl("net.ipv4.ip_local_port_range", "25000 30000")
+    assert the_only(busy, "warning", "NAT ports", "cannot use ports 20000-29999")["fix"] == "nsbpf set nat-ports auto"
+    busy.sysctl("net.ipv4.ip_local_port_range", before)
+    assert bad(busy) == {}
+
+
 def test_drops_are_told(busy):
     busy.a.run("ping", "-c1", "-W1", "-I", "127.0.0.1", OUTSIDE_ADDRESS, check=False)
     busy.a.run(PYTHON, "-c", "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 253)"
