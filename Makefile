@@ -18,6 +18,7 @@ BPF_CFLAGS := -O2 -g -mcpu=v3 -target bpf $(WARNINGS) -Iinclude -Ivmlinux -MMD -
 USER_SOURCES := $(wildcard user/*.c)
 # What needs neither the skeleton nor a command: the unit tests link with it.
 LIBRARY := addr error host_ports mounts netns nl nl_addr nl_filter nl_link nl_route nl_sockets port_spec resolv sha1 ula
+MANUALS := $(wildcard docs/*.8)
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 BENCH_TOOLS := $(patsubst tests/bench/%.c,$(B)/bench/%,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(B)/bench/%.o,$(wildcard tests/bench/*.bpf.c))
@@ -31,7 +32,7 @@ MAKEFLAGS += --no-print-directory
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: all asan unit-tests install uninstall clean help deps demo test test-kernels conformance bench bench-tools check-style
+.PHONY: all asan unit-tests install uninstall deb clean help deps demo test test-kernels conformance bench bench-tools check-style
 
 all: $(B)/nsbpf
 
@@ -82,13 +83,24 @@ $(B)/bench/%.bpf.o: tests/bench/%.bpf.c
 bench-tools: $(BENCH_TOOLS) $(BENCH_PROGRAMS)
 -include $(BENCH_TOOLS:=.d) $(BENCH_PROGRAMS:.o=.d)
 
+# What lies where below PREFIX, but for the program.
+COMPLETIONS := share/bash-completion/completions/nsbpf share/zsh/vendor-completions/_nsbpf \
+	share/fish/vendor_completions.d/nsbpf.fish
+
 install: $(B)/nsbpf
-	$(say) INSTALL $(DESTDIR)$(PREFIX)/sbin/nsbpf
+	$(say) INSTALL $(DESTDIR)$(PREFIX)
 	install -D -m 0755 $< $(DESTDIR)$(PREFIX)/sbin/nsbpf
-	install -D -m 0644 docs/nsbpf.8 $(DESTDIR)$(PREFIX)/share/man/man8/nsbpf.8
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/man/man8 $(MANUALS)
+	install -D -m 0644 docs/completion/nsbpf.bash $(DESTDIR)$(PREFIX)/$(word 1,$(COMPLETIONS))
+	install -D -m 0644 docs/completion/_nsbpf $(DESTDIR)$(PREFIX)/$(word 2,$(COMPLETIONS))
+	install -D -m 0644 docs/completion/nsbpf.fish $(DESTDIR)$(PREFIX)/$(word 3,$(COMPLETIONS))
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/sbin/nsbpf $(DESTDIR)$(PREFIX)/share/man/man8/nsbpf.8
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,sbin/nsbpf $(MANUALS:docs/%=share/man/man8/%) $(COMPLETIONS))
+
+deb: $(B)/nsbpf
+	$(say) DEB $(B)/deb
+	+docs/deb/build $(VERSION) $(B)
 
 deps:
 	tests/install-packages
@@ -139,5 +151,6 @@ help:
 	'sudo make conformance  what the RFCs ask of a NAT, measured on nsbpf and on Linux (docs/nat-conformance.md)' \
 	'sudo make bench  install what is missing, build, and measure nsbpf beside bridge and iptables (ROUNDS=n, QUICK=1, ONLY=traffic)' \
 	'make install     PREFIX=$(PREFIX), DESTDIR=' \
+	'make deb        a Debian package, in $(B)/deb' \
 	'make check-style clang-format and cppcheck' \
 	'make clean'
