@@ -113,9 +113,9 @@ def test_installs_runs_and_goes(package, tmp_path, host):
 
     dpkg("-r", "nsbpf")
     assert files_below(dpkg.root) == []
-    assert "nsbpf" not in dpkg("-l").stdout
     dpkg("-i", package)
     dpkg("-P", "nsbpf")
+    assert dpkg("-s", "nsbpf", check=False).returncode == 1
     assert files_below(dpkg.root) == []
 
 
