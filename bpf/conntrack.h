@@ -73,6 +73,8 @@ __noinline int conn_end(__u64 ref)
 		return -ENOENT;
 	conn_unpublish(place, DIR_REPLY);
 	conn_unpublish(place, DIR_ORIGINAL);
+	if (is_heard(LISTEN(EVENT_DESTROY)))
+		event_connection(place, EVENT_DESTROY);
 	proto = c->tuples[DIR_ORIGINAL].proto;
 	endpoint = c->endpoint;
 	source = c->source_ports;

@@ -277,7 +277,8 @@ int from_endpoint(struct __sk_buff *skb)
 {
 	struct packet p = {};
 
-	return finish(skb, &p, from_endpoint_stages(skb, &p));
+	watch(skb, &p);
+	return finish(skb, &p, from_endpoint_stages(skb, &p), EVENT_FROM_ENDPOINT);
 }
 
 #endif

@@ -221,7 +221,8 @@ int from_uplink(struct __sk_buff *skb)
 {
 	struct packet p = {};
 
-	return finish(skb, &p, from_uplink_stages(skb, &p));
+	watch(skb, &p);
+	return finish(skb, &p, from_uplink_stages(skb, &p), EVENT_FROM_UPLINK);
 }
 
 #endif

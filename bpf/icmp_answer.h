@@ -219,9 +219,34 @@ __noinline int icmp_answer(struct __sk_buff *skb, struct packet *p)
 	return p->action;
 }
 
-/* The packet's verdict as tc wants it, with the drop on the books. */
-static __always_inline int finish(struct __sk_buff *skb, struct packet *p, enum verdict v)
+static __always_inline enum event_verdict event_verdict(enum verdict v)
 {
+	switch (v) {
+	case VERDICT_REDIRECT:
+		return EVENT_FORWARDED;
+	case VERDICT_CONSUMED:
+		return EVENT_CONSUMED;
+	case VERDICT_DROP:
+		return EVENT_DROPPED;
+	default:
+		return EVENT_PASSED;
+	}
+}
+
+/* Does a listener want to know what becomes of this packet? Then it is kept as it is now. */
+static __always_inline void watch(struct __sk_buff *skb, struct packet *p)
+{
+	if (likely(!packets_heard))
+		return;
+	event_packet_begin(skb);
+	p->watched = true;
+}
+
+/* The packet's verdict as tc wants it, with the drop on the books. */
+static __always_inline int finish(struct __sk_buff *skb, struct packet *p, enum verdict v, enum event_program program)
+{
+	if (!likely(!p->watched))
+		event_packet_end(skb, p, program, event_verdict(v));
 	switch (v) {
 	case VERDICT_REDIRECT:
 		return p->action;
@@ -229,6 +254,8 @@ static __always_inline int finish(struct __sk_buff *skb, struct packet *p, enum 
 		return TC_ACT_SHOT;
 	case VERDICT_DROP:
 		count_drop(p->reason, p->endpoint);
+		if (is_heard(LISTEN(EVENT_DROP)))
+			event_drop(skb, p, program);
 		return icmp_answer(skb, p);
 	default:
 		return TC_ACT_UNSPEC;

@@ -13,6 +13,7 @@
 #define ICMPV6_ECHO_REPLY 129
 
 #include "nsbpf/drops.h"
+#include "nsbpf/events.h"
 #include "nsbpf/order.h"
 #include "nsbpf/types.h"
 
@@ -33,6 +34,7 @@ const volatile __u64 host_netns_cookie = 0;
 #include "index.h"
 #include "nat_port.h"
 #include "deadline.h"
+#include "events.h"
 #include "conntrack.h"
 #include "pressure.h"
 #include "tcp.h"

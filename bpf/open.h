@@ -183,8 +183,11 @@ __noinline int conn_open(struct __sk_buff *skb, struct packet *p)
 	v = plan_place(p, w);
 	if (v == VERDICT_CONTINUE)
 		v = plan_complete(skb, p, w);
-	if (v == VERDICT_CONTINUE)
+	if (v == VERDICT_CONTINUE) {
+		if (is_heard(LISTEN(EVENT_NEW)))
+			event_connection(w->plan.place, EVENT_NEW);
 		return v;
+	}
 	plan_release(&p->tuple, &w->plan);
 	return v == VERDICT_OPEN ? open_wait(p) : v;
 }

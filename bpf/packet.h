@@ -60,7 +60,8 @@ struct packet {
 	__u8 ttl;       /* IPv6: the hop limit */
 	__u8 tos;       /* and the traffic class */
 	bool ipv6;
-	bool first_fragment;
+	bool first_fragment : 1;
+	bool watched : 1; /* a listener wants to know what becomes of it */
 };
 
 _Static_assert(sizeof(struct packet) == 64, "on the stack of every program, where each byte counts");

@@ -141,6 +141,8 @@ __noinline int tcp_transition(struct __sk_buff *skb, struct packet *p, __u64 ref
 		tcp_window_begin(skb, p, tcp, t, other);
 	tcp_show(p, t, other, reset);
 	after = conn_state(IPPROTO_TCP, t->tcp, other->tcp);
+	if (after != before && is_heard(LISTEN(EVENT_UPDATE)))
+		event_connection(ref_place(ref), EVENT_UPDATE);
 
 	/* The deadline may be hours away: a state that ends sooner has to say so. */
 	if (after == before || after == CONN_TCP_ESTABLISHED)

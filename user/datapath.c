@@ -109,14 +109,16 @@ static int pin(int fd, const char *dir, const char *sub, const char *name, struc
 	return 0;
 }
 
-/* The maps that hold configuration and state; libbpf's own (.rodata) is the programs' affair. */
+/* The maps that hold configuration and state. */
 static int pin_maps(const struct nsbpf *skel, const char *dir, struct error *err)
 {
 	struct bpf_map *map;
 
 	bpf_object__for_each_map(map, skel->obj)
 	{
-		if (!bpf_map__is_internal(map) && pin(bpf_map__fd(map), dir, "maps", bpf_map__name(map), err))
+		const char *name = datapath_pin_name(map);
+
+		if (name && pin(bpf_map__fd(map), dir, "maps", name, err))
 			return -1;
 	}
 	return 0;

@@ -36,6 +36,10 @@ int datapath_make_sweep(const struct nsbpf *skel, struct error *err);
 /* Where maps are shared: builds conn_index and bindings from what `connections`, `deadlines` and `nat_ports` have. */
 int datapath_index(const struct nsbpf *skel, __u32 connections, struct error *err);
 
+/* What a map is pinned as, or NULL. */
+struct bpf_map;
+const char *datapath_pin_name(const struct bpf_map *map);
+
 /* The i-th of the hooks on the host's sockets, whose links are pinned in links/ by this name; NULL behind the last. */
 const char *datapath_socket_hook(size_t i);
 

@@ -46,12 +46,22 @@ static int set_sizes(const struct nsbpf *skel, __u32 connections)
 	return err;
 }
 
+/* libbpf's own (.rodata) are the programs' affair, but for one that user space writes while they run. */
+const char *datapath_pin_name(const struct bpf_map *map)
+{
+	const char *name = bpf_map__name(map);
+
+	if (!bpf_map__is_internal(map))
+		return name;
+	return strcmp(name, ".data.packets_heard") ? NULL : "packets_heard";
+}
+
 static int share_map(struct bpf_map *map, const char *dir)
 {
 	_cleanup_close_ int fd = -1;
 	char path[PATH_MAX];
 
-	if (snprintf(path, sizeof(path), "%s/maps/%s", dir, bpf_map__name(map)) >= PATH_MAX)
+	if (snprintf(path, sizeof(path), "%s/maps/%s", dir, datapath_pin_name(map)) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	fd = bpf_obj_get(path);
 	return fd < 0 ? -errno : bpf_map__reuse_fd(map, fd);
@@ -65,12 +75,11 @@ static int share_maps(const struct nsbpf *skel, const struct datapath_options *o
 		return 0;
 	bpf_object__for_each_map(map, skel->obj)
 	{
-		int ret = !bpf_map__is_internal(map) && options->shares(bpf_map__name(map))
-				  ? share_map(map, options->share_from)
-				  : 0;
+		const char *name = datapath_pin_name(map);
+		int ret = name && options->shares(name) ? share_map(map, options->share_from) : 0;
 
 		if (ret)
-			return fail(err, EXIT_SYSTEM, "cannot use the map %s of %s: %s", bpf_map__name(map),
+			return fail(err, EXIT_SYSTEM, "cannot use the map %s of %s: %s", name,
 				    options->share_from, strerror(-ret));
 	}
 	return 0;

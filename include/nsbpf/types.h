@@ -305,9 +305,10 @@ struct settings {
 	__u32 connections;            /* that there is room for; the programs have it as a constant */
 	__u32 max_connections;        /* of an endpoint that has none of its own; 0: a fair share */
 	struct port_range nat_wanted; /* what nat_ports is to be; 0: what ip_local_port_range leaves */
+	__u32 listeners;              /* what anybody wants to hear of: see events.h */
 };
 
-_Static_assert(sizeof(struct settings) == 84, "shared layout");
+_Static_assert(sizeof(struct settings) == 88, "shared layout");
 
 /* Per CPU, by endpoint. "rx" is what the namespace received, "tx" what it sent. */
 struct endpoint_stats {

@@ -38,7 +38,7 @@ BAD_IP_HEADERS = {4: [{"ihl": 0}, {"ihl": 4}, {"ihl": 15}, {"len": 0}, {"len": 1
                       {"version": 0}, {"version": 15}]}
 # include/nsbpf/types.h
 SETTINGS_FEATURES = 4
-SETTINGS_SIZE, SETTINGS_TIMEOUTS, SETTINGS_SECOND, SETTINGS_FLAGS = 84, 20, 56, 68
+SETTINGS_SIZE, SETTINGS_TIMEOUTS, SETTINGS_SECOND, SETTINGS_FLAGS = 88, 20, 56, 68
 CONN_STATES = ("syn", "established", "fin", "closing", "reset", "udp", "icmp")
 TIMEOUTS = (*CONN_STATES, "fragment", "port")
 CLOCK_HZ = 954
