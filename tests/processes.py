@@ -51,7 +51,7 @@ class Agent:
     script = AGENTS
 
     def __init__(self, netns, *arguments, ready_within=10):
-        self.process = netns.popen(PYTHON, self.script, *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = netns.popen(*self.command(), *arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                    text=True)
         self.lines = []
         self._taken = 0
@@ -60,6 +60,9 @@ class Agent:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.first = self.next(ready_within)
+
+    def command(self):
+        return [PYTHON, self.script]
 
     def _read(self):
         for line in self.process.stdout:

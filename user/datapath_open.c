@@ -79,8 +79,8 @@ static int share_maps(const struct nsbpf *skel, const struct datapath_options *o
 		int ret = name && options->shares(name) ? share_map(map, options->share_from) : 0;
 
 		if (ret)
-			return fail(err, EXIT_SYSTEM, "cannot use the map %s of %s: %s", name,
-				    options->share_from, strerror(-ret));
+			return fail(err, EXIT_SYSTEM, "cannot use the map %s of %s: %s", name, options->share_from,
+				    strerror(-ret));
 	}
 	return 0;
 }

@@ -98,6 +98,13 @@ static const struct command commands[] = {
 	  "ssh other nsbpf save | nsbpf apply -" },
 	{ "diff", cmd_diff, "FILE|- [--prune]", "what `apply` would change; exit code 5 if there is anything",
 	  "nsbpf diff /etc/nsbpf.yaml --prune" },
+	{ "monitor", cmd_monitor,
+	  "[--drops|--packets] [--pcap FILE|-] [--endpoint NAME] [--proto P] [--port N] [--count N] [--time SECONDS]",
+	  "connections and drops as they happen (--drops: only those; --packets: every packet and its verdict)",
+	  "nsbpf monitor\n"
+	  "nsbpf monitor --drops --endpoint web\n"
+	  "nsbpf -j monitor --packets --proto tcp --port 80 --count 10\n"
+	  "nsbpf monitor --pcap - | tcpdump -nr -" },
 	{ "down", cmd_down, "", "remove everything that nsbpf made on this host", "nsbpf down" },
 	{ "version", cmd_version, "", "which nsbpf this is", NULL },
 	{ "help", cmd_help, "[VERB]", "this, or more about one command", "nsbpf help expose" },
