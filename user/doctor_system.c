@@ -91,6 +91,34 @@ static void look_at_sysctls(struct doctor *d)
 	doctor_say(d, LEVEL_NOTE, "ipv6", "endpoints have IPv4 only: %s", missing);
 }
 
+/* As they were found when the programs were loaded. */
+static void look_at_features(struct doctor *d)
+{
+	static const struct {
+		__u32 feature;
+		enum level without;
+		const char *text, *why, *fix;
+	} features[] = {
+		{ FEATURE_TCX, LEVEL_NOTE, "no TCX links (Linux 6.6)",
+		  "programs are attached as clsact filters, which anybody can remove by `tc`", "" },
+		{ FEATURE_FIB_SRC, LEVEL_NOTE, "the FIB names no source addresses (Linux 6.7)",
+		  "masquerade takes the uplink's primary address as of the last command", "" },
+		{ FEATURE_FIB_SKIP_NEIGH, LEVEL_NOTE, "the FIB wants to know neighbours (Linux 6.3)",
+		  "the MTU of a route is known once its next hop has answered", "" },
+		{ FEATURE_HOST_SOCKETS, LEVEL_WARNING, "the host's sockets are not hooked",
+		  "they do not reach exposed ports by the host's addresses: there was no cgroup2 when nsbpf began",
+		  "nsbpf down, and begin anew once cgroup2 is mounted" },
+	};
+
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		if (d->host.settings->features & features[i].feature)
+			continue;
+		doctor_say(d, features[i].without, "features", "%s", features[i].text);
+		doctor_why(d, "%s", features[i].why);
+		doctor_fix(d, "%s", features[i].fix);
+	}
+}
+
 static void look_at_state(struct doctor *d)
 {
 	if (d->refused.text[0] && !geteuid()) {
@@ -111,4 +139,6 @@ void doctor_system(struct doctor *d)
 	look_at_mounts(d);
 	look_at_sysctls(d);
 	look_at_state(d);
+	if (d->host.running)
+		look_at_features(d);
 }

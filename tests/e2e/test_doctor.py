@@ -41,7 +41,7 @@ def bad(host):
     """Warnings and problems; what this machine itself has to do with them is left out."""
     return {(diagnosis["level"], diagnosis["subject"], diagnosis["text"]): diagnosis for diagnosis in diagnosed(host)
             if diagnosis["level"] in ("warning", "problem")
-            and diagnosis["subject"] not in ("kernel", "kernel config", "bpf", "cgroup2", "sysctl")}
+            and diagnosis["subject"] not in ("kernel", "kernel config", "bpf", "cgroup2", "sysctl", "features")}
 
 
 def the_only(host, level, subject, text):
@@ -54,8 +54,8 @@ def the_only(host, level, subject, text):
 def normal(text):
     """Without what is this machine's, or this version's."""
     text = re.sub(r"nsbpf [0-9.]+: (.*?)(, layout \d+)?\n", r"nsbpf: \1\n", text)
-    return re.sub(r"^(ok|note|warning|problem) +((kernel|kernel config|bpf|btf|capabilities|bpffs|cgroup2|sysctl): .*\n"
-                  r"( {9}.*\n)*)", "", text, flags=re.M)
+    own = "kernel|kernel config|bpf|btf|capabilities|bpffs|cgroup2|sysctl|features"
+    return re.sub(rf"^(ok|note|warning|problem) +({own}): .*\n( {{9}}.*\n)*", "", text, flags=re.M)
 
 
 def test_nothing_runs(host):
@@ -167,6 +167,8 @@ def test_firewall(busy):
 @pytest.mark.parametrize("attach", ["clsact"], indirect=True)
 def test_other_programs(host):
     host.add("a")
+    assert [diagnosis["text"] for diagnosis in diagnosed(host) if diagnosis["subject"] == "features"][0] == \
+        "no TCX links (Linux 6.6)"
     host.run("tc", "filter", "add", "dev", "up0", "ingress", "pref", "1", "handle", "1", "protocol", "all", "bpf", "da",
              "object-pinned", f"{host.pin_directories()[0]}/programs/to_endpoint")
     found = the_only(host, "warning", "uplink up0", "tc filter bpf, priority 1 sees packets before from_uplink")
