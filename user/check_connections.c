@@ -4,9 +4,7 @@
  * not fit is looked at again, and only what has not fitted each time is said.
  */
 #include <arpa/inet.h>
-#include <bpf/bpf.h>
 #include <errno.h>
-#include <linux/if_ether.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,6 +12,7 @@
 #include "check_internal.h"
 #include "check_tables.h"
 #include "cleanup.h"
+#include "connections.h"
 
 #define LOOKS 3
 #define BETWEEN_LOOKS 20000 /* us */
@@ -88,16 +87,14 @@ static void object_of_counter(struct check *check, __u64 slot)
 }
 
 /* One direction can't be found, so packets of it are strangers: it is ended by the other one. */
-static void end_connection(struct check *check, const struct tuple *findable)
+static void end_connection(struct check *check, const struct conn *conn, enum conn_dir findable)
 {
-	unsigned char frame[ETH_HLEN + sizeof(*findable)] = { 0 };
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = sizeof(frame), .repeat = 1);
+	struct conn copy = *conn;
+	int ret;
 
-	memcpy(frame + ETH_HLEN, findable, sizeof(*findable));
-	if (bpf_prog_test_run_opts(check->host->programs[PROGRAM_END_CONNECTION], &opts))
-		check_outcome(check, -errno);
-	else
-		check_outcome(check, -(int)opts.retval);
+	copy.tuples[DIR_ORIGINAL] = conn->tuples[findable];
+	ret = connection_end(check->host, &copy);
+	check_outcome(check, ret < 0 ? ret : 0);
 }
 
 static void accuse_direction(struct check *check, const struct tables *t, const struct suspect *s)
@@ -108,7 +105,7 @@ static void accuse_direction(struct check *check, const struct tables *t, const 
 
 	object_of_connection(check, &c->tuples[DIR_ORIGINAL]);
 	if (check_differs(check, what, "once", s->what == NOT_FOUND ? "missing" : "twice"))
-		end_connection(check, &c->tuples[!dir]);
+		end_connection(check, c, !dir);
 }
 
 /* Taking it out takes compare and exchange, and the map is no memory. */
