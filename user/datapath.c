@@ -18,6 +18,7 @@
 #include "netns.h"
 #include "nsbpf.skel.h"
 #include "settings.h"
+#include "terminal.h"
 
 static const struct socket_hook {
 	const char *name;
@@ -66,6 +67,7 @@ int datapath_make_sweep(const struct nsbpf *skel, struct error *err)
 
 /* So many at a time: a program must not hold a CPU for long. */
 #define INDEX_STEPS 8192
+#define NAT_PORT_WORDS (NSBPF_MAX_NAT_ADDRESSES * NAT_PROTOS << 16)
 
 /* Returns how many were refused, or -1. */
 static int index_part(int program, __u32 first, __u32 count, struct error *err)
@@ -79,23 +81,36 @@ static int index_part(int program, __u32 first, __u32 count, struct error *err)
 	return opts.retval;
 }
 
-int datapath_index(const struct nsbpf *skel, __u32 connections, struct error *err)
+/* About a second for a million connections. */
+static int index_all(const struct nsbpf *skel, __u32 connections, struct progress *progress, struct error *err)
 {
-	const __u32 ports = NSBPF_MAX_NAT_ADDRESSES * NAT_PROTOS << 16;
+	const int program = bpf_program__fd(skel->progs.index_connections);
 
-	for (__u32 place = 1; place <= connections; place += INDEX_STEPS) {
-		int refused = index_part(bpf_program__fd(skel->progs.index_connections), place, INDEX_STEPS, err);
+	for (__u32 done = 0; done < connections; done += INDEX_STEPS) {
+		int refused = index_part(program, 1 + done, INDEX_STEPS, err);
 
 		if (refused < 0)
 			return -1;
 		if (refused)
 			return fail(err, EXIT_SYSTEM, "%d connections find no room in the new index; try again",
 				    refused);
+		progress_at(progress, done);
 	}
-	for (__u32 port = 0; port < ports; port += INDEX_STEPS)
+	for (__u32 port = 0; port < NAT_PORT_WORDS; port += INDEX_STEPS)
 		if (index_part(bpf_program__fd(skel->progs.index_bindings), port, INDEX_STEPS, err) < 0)
 			return -1;
 	return 0;
+}
+
+int datapath_index(const struct nsbpf *skel, __u32 connections, struct error *err)
+{
+	struct progress progress;
+	int ret;
+
+	progress_begin(&progress, "indexing connections", connections);
+	ret = index_all(skel, connections, &progress, err);
+	progress_end(&progress);
+	return ret;
 }
 
 static int pin(int fd, const char *dir, const char *sub, const char *name, struct error *err)

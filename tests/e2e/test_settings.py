@@ -8,6 +8,7 @@ import time
 import maps
 import pytest
 import snapshot
+from golden import golden
 from topology import OUTSIDE_ADDRESS, TOP, wait_for
 
 # The defaults of nat conformance: RFC 4787, 5382, 5508, 6888, 7857. (default, what the RFC asks for at least)
@@ -133,6 +134,15 @@ def test_listing_for_people(host):
                     "timeout.port": ["120s", "120s", "120s"], "inbound-refresh": ["off", "on", "-"],
                     "connections": ["65536", "65536", "-"], "max-connections": ["auto", "auto", "-"],
                     "nat-ports": ["auto", "auto", "-"]}
+
+
+def test_texts(host):
+    golden("get-nothing", host.nsbpf("get").stdout)
+    golden("help-set", host.nsbpf("help", "set").stdout)
+    host.add("a")
+    for name, text in (("timeout.udp", "10m"), ("max-connections", "5000"), ("nat-ports", "20000-29999")):
+        host.nsbpf("set", name, text)
+    golden("get", host.nsbpf("get").stdout)
 
 
 def test_nothing_to_set(host):
