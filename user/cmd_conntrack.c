@@ -11,13 +11,17 @@
 #include "terminal.h"
 #include "totals.h"
 
-int conntrack_filter(int argc, char **argv, struct connection_filter *filter)
+#define MORE_OPTIONS 2
+
+int conntrack_filter(int argc, char **argv, const struct option_spec *more, struct connection_filter *filter)
 {
-	struct option_spec options[FILTER_OPTIONS + 1] = { 0 };
+	struct option_spec options[FILTER_OPTIONS + MORE_OPTIONS + 1] = { 0 };
 	struct filter_words words = { 0 };
 	struct error err;
 
 	filter_options(&words, options);
+	for (int i = 0; more && i < MORE_OPTIONS && more[i].name; i++)
+		options[FILTER_OPTIONS + i] = more[i];
 	if (parse_options(&argc, argv, options))
 		return EXIT_USAGE;
 	if (argc != 1)
@@ -72,7 +76,7 @@ static int conntrack_list(int argc, char **argv)
 	struct output out = { .filter = &filter, .flags = isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT };
 	struct error err;
 	struct host host;
-	int ret = conntrack_filter(argc, argv, &filter);
+	int ret = conntrack_filter(argc, argv, NULL, &filter);
 
 	if (ret)
 		return ret;
@@ -108,7 +112,7 @@ static int conntrack_count(int argc, char **argv)
 	struct matching matching = { &filter, 0 };
 	struct error err;
 	struct host host;
-	int ret = conntrack_filter(argc, argv, &filter);
+	int ret = conntrack_filter(argc, argv, NULL, &filter);
 
 	if (ret)
 		return ret;
@@ -201,10 +205,12 @@ int cmd_conntrack(int argc, char **argv)
 	} verbs[] = {
 		{ "list", conntrack_list },     { "get", conntrack_get },     { "count", conntrack_count },
 		{ "delete", conntrack_delete }, { "flush", conntrack_flush }, { "stats", conntrack_stats },
+		{ "events", conntrack_events },
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		if (!strcmp(argv[1], verbs[i].name))
 			return verbs[i].run(argc - 1, argv + 1);
-	return report_usage("conntrack: list, get, count, delete, flush or stats is wanted (`nsbpf help conntrack`)");
+	return report_usage(
+		"conntrack: list, get, count, delete, flush, stats or events is wanted (`nsbpf help conntrack`)");
 }

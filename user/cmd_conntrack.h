@@ -10,8 +10,10 @@
 int conntrack_delete(int argc, char **argv);
 int conntrack_flush(int argc, char **argv);
 int conntrack_stats(int argc, char **argv);
+int conntrack_events(int argc, char **argv);
 
-/* The filter of a verb whose words are nothing but options. 0, or EXIT_USAGE, reported. */
-int conntrack_filter(int argc, char **argv, struct connection_filter *filter);
+/* The filter of a verb whose words are nothing but options; `more`: two of its own at most, or NULL. 0, or EXIT_USAGE,
+ * reported. */
+int conntrack_filter(int argc, char **argv, const struct option_spec *more, struct connection_filter *filter);
 
 #endif

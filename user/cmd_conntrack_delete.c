@@ -62,7 +62,7 @@ static int delete_matching(struct connection_filter *filter)
 int conntrack_delete(int argc, char **argv)
 {
 	struct connection_filter filter;
-	int ret = conntrack_filter(argc, argv, &filter);
+	int ret = conntrack_filter(argc, argv, NULL, &filter);
 
 	if (ret)
 		return ret;

@@ -52,17 +52,19 @@ static const struct command commands[] = {
 	  "nsbpf set nat-ports 20000-29999" },
 	{ "get", cmd_get, "[NAME]", "the settings of this host", "nsbpf get\nnsbpf get timeout.udp" },
 	{ "conntrack", cmd_conntrack,
-	  "list [FILTER...] | get TUPLE... | count [FILTER...] | delete FILTER... | flush | stats\n"
+	  "list [FILTER...] | get TUPLE... | count [FILTER...] | delete FILTER... | flush | stats | "
+	  "events [FILTER...] [--count N] [--time SECONDS]\n"
 	  "filter: [-p|--proto tcp|udp|icmp|icmpv6] [-s|--src ADDR[/N]] [-d|--dst ADDR[/N]] [--sport N] [--dport N]\n"
 	  "        [--icmp-id N] [--state STATE[,STATE]...] [--endpoint NAME] [--nat snat|dnat] [-f|--family "
 	  "ipv4|ipv6]\n"
 	  "tuple:  -p PROTO -s ADDR -d ADDR, --sport N --dport N or --icmp-id N; of packets in either direction\n"
 	  "state:  syn, established, fin, closing, reset, udp, icmp, unreplied, assured",
-	  "the connections: show them, count them, end them",
+	  "the connections: show them, count them, end them, and see them come and go",
 	  "nsbpf conntrack list -p tcp --state established\n"
 	  "nsbpf conntrack list --endpoint web --nat dnat -s 192.0.2.0/24\n"
 	  "nsbpf conntrack get -p udp -s 10.80.0.2 -d 203.0.113.2 --sport 40000 --dport 53\n"
 	  "nsbpf conntrack delete --endpoint web\n"
+	  "nsbpf conntrack events -p tcp --dport 80\n"
 	  "nsbpf -j conntrack list | jq -r '.[] | select(.assured | not) | .original.source'" },
 	{ "stats", cmd_stats, "[--watch [SECONDS] [--count N]]",
 	  "packets, bytes, connections and drops by endpoint and by reason (--watch: how fast, again and again)",
