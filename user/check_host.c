@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The host: what nsbpf borrows from it, and what the datapath knows of it. */
-#include <bpf/bpf.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "check_internal.h"
-#include "cleanup.h"
 #include "datapath.h"
 #include "forwarding.h"
 #include "host_addresses.h"
@@ -103,26 +101,23 @@ static int check_addresses(struct check *check, struct error *err)
 	return 0;
 }
 
-/* The program stays with its link: without it there is none to attach. */
 static void check_socket_hooks(struct check *check)
 {
+	char missing[CHECK_TEXT] = "";
+	struct error err;
 	const char *name;
 
 	if (!(check->host->settings->features & FEATURE_HOST_SOCKETS))
 		return;
 	for (size_t i = 0; (name = datapath_socket_hook(i)); i++) {
-		struct bpf_link_info info = { 0 };
-		__u32 size = sizeof(info);
-		_cleanup_close_ int link = -1;
-		char path[PATH_MAX];
+		size_t length = strlen(missing);
 
-		host_path(check->host, "links", name, path);
-		link = bpf_obj_get(path);
-		if (link >= 0 && !bpf_obj_get_info_by_fd(link, &info, &size) && info.cgroup.cgroup_id)
-			continue;
-		check_differs(check, name, "attached to the root of cgroup2", link < 0 ? "gone" : "detached");
-		check_advise(check, "`nsbpf down` and beginning anew brings it back");
+		if (!datapath_has_socket_hook(check->host->dir, name))
+			snprintf(missing + length, sizeof(missing) - length, "%s%s", length ? ", " : "without ", name);
 	}
+	if (missing[0] &&
+	    check_differs(check, "hooks of its sockets", "attached to the root of cgroup2", "%s", missing))
+		check_outcome_of(check, datapath_mend_socket_hooks(check->host, &err), &err);
 }
 
 int check_host(struct check *check, struct error *err)

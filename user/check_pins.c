@@ -140,7 +140,19 @@ static void look_at_programs(struct own *own)
 	}
 }
 
-/* Read-only data and the like, which libbpf makes, have a dot in their names, and no pin. */
+/*
+ * Read-only data and the like, which libbpf makes, have a dot in their names, and no pin but for the one that commands
+ * write (datapath_pin_name()).
+ */
+static const char *pin_name(const struct bpf_map_info *info)
+{
+	static const char heard[] = ".data.packets_heard";
+
+	if (!strchr(info->name, '.'))
+		return info->name;
+	return !strncmp(info->name, heard, sizeof(info->name) - 1) ? "packets_heard" : NULL;
+}
+
 static void look_at_maps(struct own *own)
 {
 	for (unsigned int i = 0; i < own->count; i++) {
@@ -148,8 +160,8 @@ static void look_at_maps(struct own *own)
 		struct bpf_map_info info = { 0 };
 		__u32 size = sizeof(info);
 
-		if (map >= 0 && !bpf_obj_get_info_by_fd(map, &info, &size) && !strchr(info.name, '.'))
-			repin(own->check, "maps", info.name, map);
+		if (map >= 0 && !bpf_obj_get_info_by_fd(map, &info, &size) && pin_name(&info))
+			repin(own->check, "maps", pin_name(&info), map);
 	}
 }
 

@@ -152,6 +152,38 @@ static int pin_programs(const struct nsbpf *skel, const char *dir, struct error 
 	return 0;
 }
 
+bool datapath_has_socket_hook(const char *dir, const char *name)
+{
+	struct bpf_link_info info = { 0 };
+	__u32 size = sizeof(info);
+	_cleanup_close_ int link = -1;
+	char path[PATH_MAX];
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/links/%s", dir, name) >= sizeof(path))
+		return false;
+	link = bpf_obj_get(path);
+	return link >= 0 && !bpf_obj_get_info_by_fd(link, &info, &size) && info.cgroup.cgroup_id;
+}
+
+/* A link that hangs on nothing may be there. */
+static int attach_socket_hook(const struct nsbpf *skel, int cgroup, const struct socket_hook *hook, const char *dir,
+			      struct error *err)
+{
+	const struct bpf_program *program = bpf_object__find_program_by_name(skel->obj, hook->name);
+	_cleanup_close_ int link = -1;
+	char path[PATH_MAX];
+
+	if (datapath_has_socket_hook(dir, hook->name))
+		return 0;
+	if ((size_t)snprintf(path, sizeof(path), "%s/links/%s", dir, hook->name) < sizeof(path))
+		unlink(path);
+	link = bpf_link_create(bpf_program__fd(program), cgroup, hook->type, NULL);
+	if (link < 0)
+		return fail(err, EXIT_SYSTEM, "cannot attach %s to the root of cgroup2: %s", hook->name,
+			    strerror(-link));
+	return pin(link, dir, "links", hook->name, err);
+}
+
 /*
  * The hooks hang on the root of the cgroup tree and look at the network namespace themselves. Without cgroup2 all else
  * works: only this host's own sockets don't reach exposed ports by the host's addresses.
@@ -167,19 +199,35 @@ static int attach_socket_hooks(const struct nsbpf *skel, const char *dir, bool *
 	cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (cgroup < 0)
 		return fail(err, EXIT_SYSTEM, "cannot open %s: %s", path, strerror(errno));
-	for (size_t i = 0; i < COUNT(socket_hooks); i++) {
-		const struct socket_hook *hook = &socket_hooks[i];
-		const struct bpf_program *program = bpf_object__find_program_by_name(skel->obj, hook->name);
-		_cleanup_close_ int link = -1;
-
-		link = bpf_link_create(bpf_program__fd(program), cgroup, hook->type, NULL);
-		if (link < 0)
-			return fail(err, EXIT_SYSTEM, "cannot attach %s to %s: %s", hook->name, path, strerror(-link));
-		if (pin(link, dir, "links", hook->name, err))
+	for (size_t i = 0; i < COUNT(socket_hooks); i++)
+		if (attach_socket_hook(skel, cgroup, &socket_hooks[i], dir, err))
 			return -1;
-	}
 	*attached = true;
 	return 0;
+}
+
+static bool all_maps(const char *map)
+{
+	(void)map;
+	return true;
+}
+
+/* They ask neither the index of connections nor that of bindings, which another key leads through. */
+int datapath_mend_socket_hooks(const struct host *host, struct error *err)
+{
+	const struct datapath_options options = { .netns_cookie = host->cookie,
+						  .connections = host->settings->connections,
+						  .share_from = host->dir,
+						  .shares = all_maps };
+	struct nsbpf *skel = datapath_open(&options, err);
+	bool attached;
+	int ret;
+
+	if (!skel)
+		return -1;
+	ret = attach_socket_hooks(skel, host->dir, &attached, err);
+	datapath_close(skel);
+	return ret;
 }
 
 static int write_settings(const struct nsbpf *skel, __u32 connections, bool socket_hooks_attached, struct error *err)

@@ -42,6 +42,10 @@ const char *datapath_pin_name(const struct bpf_map *map);
 
 /* The i-th of the hooks on the host's sockets, whose links are pinned in links/ by this name; NULL behind the last. */
 const char *datapath_socket_hook(size_t i);
+/* Is it attached, by the link that is pinned in this directory? */
+bool datapath_has_socket_hook(const char *dir, const char *name);
+/* Attaches those that are not: by programs that are loaded once more, as they went with their links. */
+int datapath_mend_socket_hooks(const struct host *host, struct error *err);
 
 /* Where a program is attached. */
 enum hook {

@@ -305,14 +305,14 @@ def test_strays_of_a_host_that_is_gone(host):
 # pins
 def test_pins(busy):
     pins = busy.pin_directories()[0]
-    for pin in ("maps/traffic", "maps/settings", "programs/from_uplink"):
+    for pin in ("maps/traffic", "maps/settings", "maps/packets_heard", "programs/from_uplink"):
         os.unlink(f"{pins}/{pin}")
     found = checked(busy, code=DRIFT)
     assert ("host", "maps/settings") in findings(found)
     assert busy.nsbpf("list", check=False).returncode == 2
     found = checked(busy, "--repair", code=0)
-    assert sorted(findings(found)) == [("host", "maps/settings"), ("host", "maps/traffic"),
-                                       ("host", "programs/from_uplink")]
+    assert sorted(findings(found)) == [("host", "maps/packets_heard"), ("host", "maps/settings"),
+                                       ("host", "maps/traffic"), ("host", "programs/from_uplink")]
     assert checked(busy, code=0)["findings"] == []
     assert busy.session.ask("still there") and len(busy.json("list")) == 2
 
@@ -326,11 +326,22 @@ def test_a_program_that_nobody_else_holds(host):
         assert "nsbpf down" in found["findings"][0]["remedy"]
 
 
-def test_socket_hook_gone(host):
-    host.add("a")
-    os.unlink(f"{host.pin_directories()[0]}/links/host_connect4")
-    found = checked(host, "--repair", code=DRIFT)
-    assert findings(found) == [("host", "host_connect4")] and not found["findings"][0]["repaired"]
+def test_socket_hooks_gone(host):
+    """Their programs are gone with them, and are loaded once more."""
+    a = host.add("a")
+    host.nsbpf("expose", a.name, "8080:80")
+    server = a.tcp_echo(80)
+    assert "client" in host.tcp("127.0.0.1", 8080)
+    for hook in ("host_connect4", "host_recvmsg6"):
+        os.unlink(f"{host.pin_directories()[0]}/links/{hook}")
+    assert "error" in host.tcp("127.0.0.1", 8080)
+    found = checked(host, code=DRIFT)
+    assert findings(found) == [("host", "hooks of its sockets")]
+    assert found["findings"][0]["is"] == "without host_connect4, host_recvmsg6"
+    checked(host, "--repair", code=0)
+    assert "client" in host.tcp("127.0.0.1", 8080)
+    assert checked(host, code=0)["findings"] == []
+    server.stop()
 
 
 # the tables of connections
