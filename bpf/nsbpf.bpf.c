@@ -57,6 +57,7 @@ const volatile __u64 host_netns_cookie = 0;
 #include "to_endpoint.h"
 #include "host_socket.h"
 #include "loader.h"
+#include "tell_route.h"
 /* clang-format on */
 
 char _license[] SEC("license") = "GPL";

@@ -78,6 +78,7 @@ int cmd_save(int argc, char **argv);
 int cmd_apply(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
+int cmd_why(int argc, char **argv);
 int cmd_down(int argc, char **argv);
 int cmd_complete(int argc, char **argv);
 

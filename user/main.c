@@ -107,6 +107,13 @@ static const struct command commands[] = {
 	  "nsbpf monitor --drops --endpoint web\n"
 	  "nsbpf -j monitor --packets --proto tcp --port 80 --count 10\n"
 	  "nsbpf monitor --pcap - | tcpdump -nr -" },
+	{ "why", cmd_why,
+	  "tcp|udp|icmp SRC[:PORT] DST[:PORT] [--from outside|host|NAME] [--established] [--size BYTES]",
+	  "what would become of a packet, stage by stage, and what would change it; nothing is sent",
+	  "nsbpf why tcp 10.80.0.2:40000 203.0.113.2:80\n"
+	  "nsbpf why tcp 198.51.100.2 198.51.100.1:8080 --from outside\n"
+	  "nsbpf why icmp 2001:db8:80::2 2001:db8:2::2\n"
+	  "nsbpf why udp 10.80.0.2 203.0.113.2:53 --size 2000" },
 	{ "down", cmd_down, "", "remove everything that nsbpf made on this host", "nsbpf down" },
 	{ "version", cmd_version, "", "which nsbpf this is", NULL },
 	{ "help", cmd_help, "[VERB]", "this, or more about one command", "nsbpf help expose" },

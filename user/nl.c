@@ -55,7 +55,7 @@ int nl_open(struct nl **nl)
 	return 0;
 }
 
-int nl_open_at(struct nl **nl, int netns_fd)
+int nl_open_protocol_at(struct nl **nl, int protocol, int netns_fd)
 {
 	_cleanup_close_ int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
 	int err;
@@ -65,11 +65,16 @@ int nl_open_at(struct nl **nl, int netns_fd)
 	/* The first changes nothing, but if we are not allowed to come back, it fails while that does no harm. */
 	if (setns(own, CLONE_NEWNET) < 0 || setns(netns_fd, CLONE_NEWNET) < 0)
 		return -errno;
-	err = nl_open(nl);
+	err = protocol == NETLINK_ROUTE ? nl_open(nl) : nl_open_protocol(nl, protocol);
 	/* All that follows would happen to the wrong namespace: better to end. */
 	if (setns(own, CLONE_NEWNET) < 0)
 		abort();
 	return err;
+}
+
+int nl_open_at(struct nl **nl, int netns_fd)
+{
+	return nl_open_protocol_at(nl, NETLINK_ROUTE, netns_fd);
 }
 
 void nl_close(struct nl *nl)

@@ -153,6 +153,8 @@ struct host_socket {
 
 /* Sockets of the caller's network namespace (NETLINK_SOCK_DIAG), both families; proto is IPPROTO_TCP or IPPROTO_UDP. */
 int host_socket_each(int proto, int (*each)(const struct host_socket *socket, void *arg), void *arg);
+/* The same of the namespace behind netns_fd. */
+int socket_each_at(int netns_fd, int proto, int (*each)(const struct host_socket *socket, void *arg), void *arg);
 /* Ends connected sockets (SOCK_DESTROY: their owners see ECONNABORTED) for whose cookie and peer `which` says true.
  * Those that wait for anybody are left alone. -EOPNOTSUPP from a kernel without CONFIG_INET_DIAG_DESTROY. */
 typedef bool host_socket_fn(__u64 cookie, const struct nsbpf_addr *peer, __be16 peer_port, const void *arg);

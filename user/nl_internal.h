@@ -23,6 +23,8 @@ typedef int nl_message_fn(const struct nlmsghdr *message, void *arg);
 
 /* A socket of another netlink protocol (NETLINK_SOCK_DIAG) in the caller's network namespace. */
 int nl_open_protocol(struct nl **nl, int protocol);
+/* The same in another one: see nl_open_at(). */
+int nl_open_protocol_at(struct nl **nl, int protocol, int netns_fd);
 
 /* Begins a request; returns its family header (struct ifinfomsg, ...) of `size` bytes, zeroed. */
 void *nl_request_start(union nl_request *request, unsigned short type, unsigned short flags, size_t size);

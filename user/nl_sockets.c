@@ -64,17 +64,28 @@ static int dump_sockets(struct nl *nl, int proto, unsigned int states, nl_messag
 	return result;
 }
 
+/* A connected UDP socket holds its port as well as one that waits for anybody. */
+static int list_sockets(struct nl *nl, int proto, struct listing *listing)
+{
+	return dump_sockets(nl, proto, proto == IPPROTO_TCP ? 1U << TCP_LISTEN : ~0U, socket_message, listing);
+}
+
 int host_socket_each(int proto, int (*each)(const struct host_socket *socket, void *arg), void *arg)
 {
 	struct listing listing = { each, arg };
 	_cleanup_nl_ struct nl *nl = NULL;
 	int result = nl_open_protocol(&nl, NETLINK_SOCK_DIAG);
 
-	/* A connected UDP socket holds its port as well as one that waits for anybody. */
-	if (!result)
-		result = dump_sockets(nl, proto, proto == IPPROTO_TCP ? 1U << TCP_LISTEN : ~0U, socket_message,
-				      &listing);
-	return result;
+	return result ? result : list_sockets(nl, proto, &listing);
+}
+
+int socket_each_at(int netns_fd, int proto, int (*each)(const struct host_socket *socket, void *arg), void *arg)
+{
+	struct listing listing = { each, arg };
+	_cleanup_nl_ struct nl *nl = NULL;
+	int result = nl_open_protocol_at(&nl, NETLINK_SOCK_DIAG, netns_fd);
+
+	return result ? result : list_sockets(nl, proto, &listing);
 }
 
 struct destroying {

@@ -460,4 +460,25 @@ struct host_socket_peers {
 
 _Static_assert(sizeof(struct host_socket_peers) == 152, "shared layout");
 
+/* What user space asks the program tell_route, and is told. */
+struct route_question {
+	struct tuple tuple;
+	__u32 network; /* slot of the endpoint's; 0: not an endpoint's packet */
+	__u32 pad;
+};
+
+_Static_assert(sizeof(struct route_question) == 48, "shared layout");
+
+struct route_told {
+	struct nsbpf_addr nexthop; /* all zero: the kernel finds it */
+	__u32 oif;
+	__u16 mtu; /* 0 where the FIB does not say */
+	__u8 dropped;
+	__u8 reason; /* ... for which enum drop_reason */
+	__u8 local;  /* an address of the host, or a broadcast address */
+	__u8 pad[7];
+};
+
+_Static_assert(sizeof(struct route_told) == 32, "shared layout");
+
 #endif
