@@ -137,6 +137,23 @@ static int replace_on_uplink(__u32 ifindex, const struct uplink *uplink, void *a
 	return 0;
 }
 
+/* They use none of the maps that are new: it is only that nothing of the old object stays in the kernel. Where there is
+ * no cgroup2 there are none. */
+static void replace_socket_hooks(const struct host *host, const struct nsbpf *skel)
+{
+	const char *hook;
+
+	for (size_t i = 0; (hook = datapath_socket_hook(i)); i++) {
+		_cleanup_close_ int link = -1;
+		char path[PATH_MAX];
+
+		host_path(host, "links", hook, path);
+		link = bpf_obj_get(path);
+		if (link >= 0)
+			bpf_link_update(link, datapath_program(skel, hook), NULL);
+	}
+}
+
 /* The directories have changed names: packets come to the larger table, and what has been counted meanwhile follows. */
 static int finish(struct host *host, struct table *to, const struct table *from, struct error *err)
 {
@@ -184,6 +201,7 @@ static int take_over(struct host *host, const struct nsbpf *skel, const char *ne
 		ret = -1;
 	} else {
 		ret = finish(host, &to, &from, err);
+		replace_socket_hooks(host, skel);
 	}
 	table_close(&to);
 	table_close(&from);

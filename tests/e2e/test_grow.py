@@ -77,10 +77,12 @@ def test_nothing_else_changes(host):
     host.nsbpf("set", "timeout.udp", "10m")
     host.nsbpf("set", "nat-ports", "20000-29999")
     before = {key: part for key, part in host.json().items() if key != "connections"}
+    objects = snapshot.bpf_objects(host)
     host.nsbpf("set", "connections", 131072)
     assert {key: part for key, part in host.json().items() if key != "connections"} == before
     assert host.json("get", "timeout.udp")["value"] == 600 and host.json("get", "nat-ports")["value"] == "20000-29999"
     assert len(host.pin_directories()) == 1
+    assert snapshot.still_loaded(objects - snapshot.bpf_objects(host)) == set(), "nothing of the old table is left"
     assert host.json("set", "connections", 131072) == {"changed": False, "warning": None}
     assert host.json("check")["findings"] == []
 
