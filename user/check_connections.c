@@ -161,19 +161,19 @@ static void accuse_counter(struct check *check, const struct tables *t, const st
 static void accuse_port(struct check *check, const struct tables *t, const struct suspect *s, __u32 churn)
 {
 	__u64 *word = &t->nat_ports[s->number], is = *word, wanted;
-	unsigned int users = is >> NAT_USERS_SHIFT & 0xffff;
-	char should[CHECK_TEXT];
+	unsigned int should = s->value >> 16, users = s->value & 0xffff;
+	char text[CHECK_TEXT];
 
 	object_of_nat_port(check, s->number);
-	snprintf(should, sizeof(should), "%u", (__u32)s->value);
-	if (!check_differs(check, "connections", should, "%u", users))
+	snprintf(text, sizeof(text), "%u", should);
+	if (!check_differs(check, "connections", text, "%u", users))
 		return;
 	/* Taking or freeing it is more than the number: the datapath's own business, when its next user ends. */
-	if (!users || !s->value) {
+	if (!users || !should) {
 		check_advise(check, BEGIN_ANEW);
 		return;
 	}
-	wanted = is + ((s->value - users) << NAT_USERS_SHIFT);
+	wanted = is + (((__u64)should - users) << NAT_USERS_SHIFT);
 	if (!churn && __atomic_compare_exchange_n(word, &is, wanted, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
 		check_outcome(check, 0);
 	else

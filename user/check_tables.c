@@ -134,7 +134,7 @@ static void look_at_nat_ports(struct looking *l)
 		unsigned int users = word >> NAT_USERS_SHIFT & 0xffff, endpoint = word >> NAT_ENDPOINT_SHIFT & 0xffff;
 
 		if (users != l->users[i])
-			suspect(l, PORT_USERS, i, l->users[i]);
+			suspect(l, PORT_USERS, i, l->users[i] << 16 | users);
 		if (needs_binding(word, i) && !l->bound[i])
 			suspect(l, BINDING_LOST, i, word);
 		if (!users)
@@ -148,6 +148,20 @@ static void look_at_nat_ports(struct looking *l)
 static bool is_beyond(__u32 a, __u32 b, __u32 churn)
 {
 	return (a > b ? a - b : b - a) > churn;
+}
+
+/* One endpoint's port may be all that connections come and go by. */
+static void forgive_ports(struct suspects *suspects)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < suspects->count; i++) {
+		const struct suspect *s = &suspects->list[i];
+
+		if (s->what != PORT_USERS || is_beyond(s->value >> 16, s->value & 0xffff, suspects->churn))
+			suspects->list[kept++] = *s;
+	}
+	suspects->count = kept;
 }
 
 /* Counters are right at no moment while others count: only by more than came and went meanwhile are they wrong. */
@@ -225,6 +239,7 @@ int tables_look(struct tables *tables, struct suspects *suspects)
 	look_at_nat_ports(&l);
 	suspects->churn = __atomic_load_n(&pressure->taken, __ATOMIC_ACQUIRE) - taken +
 			  __atomic_load_n(&pressure->given, __ATOMIC_ACQUIRE) - given;
+	forgive_ports(suspects);
 	look_at_counters(&l);
 	return 0;
 }

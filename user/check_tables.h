@@ -39,7 +39,7 @@ enum suspicion {
 	PLACE_SHARED,   /* a connection's and free, or free twice */
 	MISCOUNTED,     /* an endpoint's connections: its slot, how many there are */
 	MISCOUNTED_NAT, /* the same of NAT ports */
-	PORT_USERS,     /* a NAT port: its index in nat_ports, how many connections have it */
+	PORT_USERS,     /* a NAT port: its index in nat_ports, how many have it << 16 | how many it says */
 	BINDING_LOST,   /* a NAT port that is another number than the endpoint's own, and no binding leads to it */
 	BINDING_STRAY,  /* a word of the bindings leads to a port that is not such a one */
 };

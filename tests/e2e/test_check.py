@@ -29,6 +29,15 @@ while True:
             s.sendto(b"x", (sys.argv[1], 9))
 """
 
+# The same from one port, to many: all by one NAT port.
+SCAN = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+while True:
+    for port in range(1, 60000):
+        s.sendto(b"x", (sys.argv[1], port))
+"""
+
 
 @pytest.fixture(scope="module")
 def busy():
@@ -352,6 +361,15 @@ def test_counters(busy):
     assert maps.entry(busy, "usage", SLOT) == usage
 
 
+def test_users_of_a_nat_port(busy):
+    port = busy.session.ask("who am I")["port"]
+    number = (1 << 16) + port  # UDP's of the first address
+    word = int(maps.entry(busy, "nat_ports", number))
+    maps.write(busy, "nat_ports", number, struct.pack("=Q", word + (2 << 32)))
+    found_and_mended(busy, (f"NAT port udp/{port} of address 0", "connections"))
+    assert int(maps.entry(busy, "nat_ports", number)) == word
+
+
 def test_a_place_is_lost(busy):
     pressure = maps.entry(busy, "pressure")
     block, word = divmod(pressure["taken"] % ROOM, 8)
@@ -397,6 +415,18 @@ def test_nobody_is_accused_while_connections_come_and_go(busy):
     flows.kill()
     flows.wait()
     assert maps.entry(busy, "pressure")["taken"] - before > 500
+
+
+def test_nor_while_they_do_by_a_single_port(busy):
+    scanner = busy.add("c", "--max-connections", "20")
+    before = maps.entry(busy, "pressure")["taken"]
+    scan = scanner.popen(PYTHON, "-c", SCAN, OUTSIDE_ADDRESS)
+    wait_for(lambda: maps.entry(busy, "pressure")["taken"] - before > 1000)
+    for _ in range(20):
+        assert checked(busy, code=0)["findings"] == []
+    scan.kill()
+    scan.wait()
+    busy.nsbpf("del", scanner.name)
 
 
 def test_packets_are_not_hurt(busy):

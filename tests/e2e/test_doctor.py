@@ -246,6 +246,16 @@ def test_tables_are_full(busy):
     assert bad(busy) == {}
 
 
+def test_growth_was_killed(busy):
+    pressure = maps.entry(busy, "pressure")
+    fields = ("opened", "examined", "gave_way", "overlaps", "held", "scanned", "taken", "given")
+    values = [pressure[field] for field in fields]
+    maps.write(busy, "pressure", 0, struct.pack("=IIQQ4III", *values, 1, 0))
+    assert the_only(busy, "problem", "connections", "none begins or ends")["fix"] == "nsbpf check --repair"
+    busy.nsbpf("check", "--repair")
+    assert bad(busy) == {} and maps.entry(busy, "pressure")["frozen"] == 0
+
+
 def test_settings(busy):
     busy.nsbpf("set", "max-connections", "10")
     busy.b = busy.add("b")
