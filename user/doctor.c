@@ -2,10 +2,14 @@
 /* The list of diagnoses, and the host that they are about. */
 #include "doctor.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 void doctor_say(struct doctor *doctor, enum level level, const char *subject, const char *fmt, ...)
 {
@@ -53,12 +57,25 @@ void doctor_fix(struct doctor *doctor, const char *fmt, ...)
 	va_end(args);
 }
 
+/* Another command at work would look like one that was killed. So that is waited for; what is open is of before. */
+static int reopen_locked(struct doctor *doctor)
+{
+	doctor->lock = open(doctor->host.top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (doctor->lock >= 0 && flock(doctor->lock, LOCK_SH) && errno == EINTR)
+		;
+	host_close(&doctor->host);
+	return host_open(&doctor->host, &doctor->refused);
+}
+
 /* What could not be opened is closed; the network can be looked at all the same. */
 static int open_host(struct doctor *doctor, struct error *err)
 {
-	int ret;
+	int ret = host_open(&doctor->host, &doctor->refused);
 
-	if (!host_open(&doctor->host, &doctor->refused)) {
+	doctor->lock = -1;
+	if (!ret && doctor->host.running)
+		ret = reopen_locked(doctor);
+	if (!ret) {
 		doctor->refused.text[0] = '\0';
 		return 0;
 	}
@@ -88,6 +105,8 @@ int doctor_look(struct doctor *doctor, struct error *err)
 void doctor_close(struct doctor *doctor)
 {
 	host_close(&doctor->host);
+	if (doctor->lock >= 0)
+		close(doctor->lock);
 	free(doctor->list);
 	doctor->list = NULL;
 }

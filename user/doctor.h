@@ -22,6 +22,7 @@ struct diagnosis {
 
 struct doctor {
 	struct host host;     /* with nothing but its netlink socket, where nsbpf can't run */
+	int lock;             /* shared: nobody changes anything meanwhile; or -1 */
 	struct error refused; /* why it can't be opened; the text is "" if it can */
 	struct diagnosis *list;
 	size_t count, room;

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* How full the tables are, and what was dropped for it. */
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/file.h>
 
-#include "cleanup.h"
 #include "doctor.h"
 #include "drops.h"
 #include "endpoints.h"
@@ -17,18 +14,11 @@ static unsigned int percent(__u64 used, __u64 room)
 	return room ? used * 100 / room : 0;
 }
 
-/* While the table grows, which takes a moment; or the command that was about it was killed. The lock tells which. */
+/* We have waited for whoever is making the table larger. */
 static void look_at_growth(struct doctor *d)
 {
-	_cleanup_close_ int top = -1;
-
 	if (!d->host.pressure->frozen)
 		return;
-	top = open(d->host.top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (top >= 0 && flock(top, LOCK_SH | LOCK_NB)) {
-		doctor_say(d, LEVEL_NOTE, "connections", "none begins or ends just now: the table grows");
-		return;
-	}
 	doctor_say(d, LEVEL_PROBLEM, "connections", "none begins or ends: a `set connections` was killed");
 	doctor_why(d, "packets that would open one are dropped (growing)");
 	doctor_fix(d, "nsbpf check --repair");
