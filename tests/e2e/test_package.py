@@ -69,9 +69,10 @@ def test_depends_on_what_it_is_linked_with(package, unpacked):
     depends = run("dpkg-deb", "-f", package, "Depends").stdout
     needed = re.findall(r"NEEDED +(\S+)", run("objdump", "-p", f"{unpacked}/usr/sbin/nsbpf").stdout)
     assert "libbpf.so.1" in needed
+    found = run("dpkg-query", "-S", *(f"*/{library}" for library in needed)).stdout
     for library in needed:
-        owners = run("dpkg-query", "-S", f"*/{library}").stdout
-        assert any(re.search(rf"\b{re.escape(owner)}\b", depends) for owner in re.findall(r"^([^:, ]+)", owners, re.M))
+        owners = re.findall(rf"^([^:, ]+).*/{re.escape(library)}$", found, re.MULTILINE)
+        assert any(re.search(rf"(^| ){re.escape(owner)}( |,|$)", depends.strip()) for owner in owners), library
 
 
 def test_same_twice(package):
