@@ -63,23 +63,19 @@ def split_path(text):
     return tuple(part for part in re.split(r"\.|(\[\])", text) if part)
 
 
-class Section:
-    def __init__(self, title, text):
+class Table:
+    """One example, and the table of its keys."""
+
+    def __init__(self, title, example, rows):
         self.title = title
-        self.commands = re.findall(r"`nsbpf (-j[^`]*)`", title)
-        self.example = json.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL).group(1))
+        self.example = json.loads(example)
         self.types = {}
-        for keys, kind in re.findall(r"^\| (`.*?) \| (.*?) ?\|", text, re.MULTILINE):
+        for keys, kind in re.findall(r"^\| (`.*?) \| (.*?) ?\|", rows, re.MULTILINE):
             for key in re.findall(r"`([^`]+)`", keys):
                 self.types[split_path(key)] = kind
 
     def problems(self, value):
-        """Lines, one for each key that is missing, not in the table, or of another type. Of a listing: the array."""
-        rows = value if isinstance(value, list) else [value]
-        return [line for row in rows for line in self._of_object(row, ())]
-
-    def problems_of_example(self):
-        return self.problems(self.example)
+        return self._of_object(value, ())
 
     def _of_object(self, value, path):
         if not isinstance(value, dict):
@@ -108,6 +104,26 @@ class Section:
                 if isinstance(item, dict):
                     lines += self._of_object(item, (*path, "[]"))
         return lines
+
+
+class Section:
+    """Of one command, or of some; an object is of one of its tables."""
+
+    def __init__(self, title, text):
+        self.title = title
+        self.commands = re.findall(r"`nsbpf (-j[^`]*)`", title)
+        self.tables = [Table(title, *match) for match in EXAMPLE_AND_TABLE.findall(text)]
+
+    def problems(self, value):
+        """Lines, one for each key that is missing, not in the table, or of another type. Of a listing: of its rows."""
+        rows = value if isinstance(value, list) else [value]
+        return [line for row in rows for line in min((table.problems(row) for table in self.tables), key=len)]
+
+    def problems_of_examples(self):
+        return [line for table in self.tables for line in self.problems(table.example)]
+
+
+EXAMPLE_AND_TABLE = re.compile(r"```json\n(.*?)```.*?^\| key \| type.*?\n(.*?)(?:\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def read_sections():

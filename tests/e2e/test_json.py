@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import subprocess
 
 import pytest
+import topology
 from json_schema import read_sections
-from topology import OUTSIDE_FAR, Host
+from topology import HOST_ADDRESS, OUTSIDE_FAR, Host
 
 SECTIONS = read_sections()
 # Verbs without JSON of their own.
@@ -30,8 +32,12 @@ QUESTIONS = {
     "-j check": ["check"],
     "-j doctor": ["doctor"],
     "-j save": ["save"],
+    "-j why": [f"why tcp ENDPOINT:40000 {OUTSIDE_FAR}:80", f"why icmp ENDPOINT {OUTSIDE_FAR}",
+               "why udp ENDPOINT:40000 192.0.2.2:9", f"why tcp {OUTSIDE_FAR}:40000 EXPOSED"],
     "-j diff": ["diff FILE", "diff FILE --prune", "apply FILE --dry-run --prune"],
 }
+# What goes on until it is ended, and what it is to tell of.
+STREAMS = {"-j monitor": {"new", "drop"}, "-j conntrack events": {"new"}}
 CHANGES = ["add {}", "add {}", "expose {} 8080:80", "expose {} 8080:80", "expose {} 6000-6003/udp --from 192.0.2.0/24",
            "network add lab --subnet 192.0.2.0/24", "network set lab --mtu 1400", "set timeout.udp 10m", "set timeout.tcp-syn 1",
            "uplink add up0", "uplink del up0", "unexpose {} 8080", "unexpose {} 8080", "metrics --textfile FILE",
@@ -49,15 +55,15 @@ ERRORS = ["nonsense", "list x", "list --x", "ports x", "add", "add !", "add x --
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory):
     with Host() as host:
-        host.configuration = configuration(tmp_path_factory)
+        host.named = {"FILE": configuration(tmp_path_factory)}
         yield host
 
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory):
     with Host() as host:
-        host.configuration = configuration(tmp_path_factory)
         populate(host)
+        host.named["FILE"] = configuration(tmp_path_factory)
         yield host
 
 
@@ -71,31 +77,31 @@ def configuration(tmp_path_factory):
 
 def populate(host):
     """Endpoints, networks, ports and settings of all kinds, connections of each protocol, and drops."""
-    host.web, host.db = host.add("web"), host.add("db", "--max-connections", "100")
+    host.first, host.other = host.add("web"), host.add("db", "--max-connections", "100")
     host.nsbpf("network", "add", "lab", "--subnet", "192.0.2.0/25", "--mtu", "1400")
     host.add("probe", "--network", "lab", "--dns", "none")
-    host.nsbpf("expose", host.web.name, "8080:80")
-    host.nsbpf("expose", host.web.name, "6000-6010/udp", "--from", "198.51.100.0/24")
+    host.nsbpf("expose", host.first.name, "8080:80")
+    host.nsbpf("expose", host.first.name, "6000-6010/udp", "--from", "198.51.100.0/24")
     host.nsbpf("uplink", "add", "up0")
     host.nsbpf("set", "timeout.udp", "600")
     server = host.outside.tcp_echo(port=8000, address=OUTSIDE_FAR)
-    host.session = host.web.tcp_session(OUTSIDE_FAR, server.port)
-    host.session.ask("hello")
+    session = host.first.tcp_session(OUTSIDE_FAR, server.port)
+    session.ask("hello")
+    host.named = {"ENDPOINT": host.first.address, "EXPOSED": f"{HOST_ADDRESS}:8080",
+                  "TUPLE": f"-p tcp -s {host.first.address} -d {OUTSIDE_FAR} --sport {session.first['local_port']} --dport 8000"}
     host.outside.udp_echo(port=8000, address=OUTSIDE_FAR)
-    host.web.udp(OUTSIDE_FAR, 8000)
-    host.web.ping(OUTSIDE_FAR)
-    host.web.ping("192.0.2.2", timeout=0.1)  # isolated
+    host.first.udp(OUTSIDE_FAR, 8000)
+    host.first.ping(OUTSIDE_FAR)
+    host.first.ping("192.0.2.2", timeout=0.1)  # isolated
 
 
 def words(host, question):
     """The command's words; None if it asks for what an empty host has not."""
-    if "TUPLE" in question:
-        if not hasattr(host, "session"):
+    for name in ("TUPLE", "ENDPOINT", "EXPOSED", "FILE"):
+        if name in question and name not in host.named:
             return None
-        source = host.session.first
-        question = question.replace("TUPLE", f"-p tcp -s {host.web.address} -d {OUTSIDE_FAR} --sport {source['local_port']} "
-                                             "--dport 8000")
-    return question.replace("FILE", host.configuration).split()
+        question = question.replace(name, host.named.get(name, ""))
+    return question.split()
 
 
 def ask(host, question):
@@ -111,7 +117,7 @@ def ask(host, question):
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.title)
 def test_examples(section):
     """The page's own examples are as its tables say."""
-    assert section.problems_of_example() == []
+    assert section.problems_of_examples() == []
 
 
 @pytest.mark.parametrize("section", [section for section in SECTIONS if section.commands], ids=lambda section: section.title)
@@ -128,9 +134,28 @@ def test_schema(request, state, section):
     assert problems == []
 
 
+@pytest.mark.parametrize("command", STREAMS)
+def test_streams(busy, command):
+    section = [section for section in SECTIONS if command in section.commands][0]
+    connections = [section for section in SECTIONS if "-j conntrack list" in section.commands][0]
+    with busy.popen(topology.NSBPF, *command.split(), "--count", "2", "--time", "9", stdout=subprocess.PIPE) as stream:
+        assert json.loads(stream.stdout.readline()) == {"event": "begin"}
+        busy.first.udp(OUTSIDE_FAR, 9, timeout=0.1)
+        busy.first.ping("192.0.2.2", timeout=0.1)  # isolated
+        if command == "-j conntrack events":
+            busy.nsbpf("conntrack", "delete", "--dport", "9")
+        values = [json.loads(line) for line in stream.stdout]
+    assert STREAMS[command] <= {value["event"] for value in values}
+    for value in values:
+        assert section.problems(value) == []
+        if "connection" in value:
+            assert connections.problems(value["connection"]) == []
+    assert values[-1]["event"] == "end"
+
+
 def test_each_section_is_asked():
-    asked = {command for section in SECTIONS for command in section.commands if command in QUESTIONS}
-    assert asked == set(QUESTIONS)
+    asked = {command for section in SECTIONS for command in section.commands if command in {*QUESTIONS, *STREAMS}}
+    assert asked == {*QUESTIONS, *STREAMS}
     assert [section.title for section in SECTIONS if section.commands and not asked & set(section.commands)] == []
 
 
@@ -171,7 +196,7 @@ def test_apply(host, tmp_path_factory):
     for changed in (True, False):
         value, = ask(host, ["apply", path])
         assert section.problems(value) == [] and value["changed"] == changed
-    host.web = host.add("web")
+    host.add("web")
     value, = ask(host, ["apply", path, "--prune"])
     assert section.problems(value) == [] and value["changed"]
 
@@ -190,7 +215,7 @@ def error_of(host, question):
 
 
 def test_errors(busy):
-    codes = {question: error_of(busy, question.format(busy.web.name, other=busy.db.name).split()) for question in ERRORS}
+    codes = {question: error_of(busy, question.format(busy.first.name, other=busy.other.name).split()) for question in ERRORS}
     assert set(codes.values()) == {1, 2, 3, 4}, codes
     # Nothing of it has changed anything.
     assert len(busy.json("list")) == 3
@@ -198,7 +223,6 @@ def test_errors(busy):
 
 def test_damaged(host):
     """Maps are gone: each question is answered as the page says, or with an error in JSON."""
-    host.configuration = "/dev/null"
     host.add("web")
     maps = f"{host.pin_directories()[0]}/maps"
     for name in ("connections", "endpoints"):
