@@ -91,7 +91,7 @@ static json_t *change_json(const struct change *change)
 	bool is_port = change->object == OBJECT_PORT;
 	char ports[EXPOSURE_TEXT];
 
-	return json_pack("{s:s,s:s,s:s,s:s?,s:O,s:s}", "action", action_names[change->action], "object",
+	return json_pack("{s:s,s:s,s:s,s:s?,s:O?,s:s}", "action", action_names[change->action], "object",
 			 object_names[change->object], "name", change->name, "ports",
 			 is_port ? exposure_format(&change->exposure, ports) : NULL, "differs", change->differs,
 			 "state", state_names[change->state]);
@@ -102,7 +102,12 @@ static int print_json(const struct plan *plan, const char *warning)
 	json_t *changes = json_array();
 
 	for (size_t i = 0; i < plan->count; i++)
-		json_array_append_new(changes, change_json(&plan->changes[i]));
+		if (json_array_append_new(changes, change_json(&plan->changes[i])))
+			break;
+	if (json_array_size(changes) < plan->count) {
+		json_decref(changes);
+		return report(&(struct error){ EXIT_SYSTEM, "out of memory" });
+	}
 	return report_json(
 		json_pack("{s:b,s:o,s:s?}", "changed", plan->count > 0, "changes", changes, "warning", warning));
 }

@@ -36,38 +36,45 @@ static char *as_yaml(const json_t *json, struct error *err)
 	return text;
 }
 
-static int write_text(const char *path, const char *text, struct error *err)
+/* 0 or -errno. */
+static int write_text(const char *path, mode_t mode, const char *text)
 {
 	FILE *f = fopen(path, "we");
-	int ret;
+	int ret = 0;
 
 	if (!f)
-		return fail(err, EXIT_SYSTEM, "cannot write %s: %s", path, strerror(errno));
-	ret = fputs(text, f) < 0 || fflush(f) || (fsync(fileno(f)) && errno != EINVAL && errno != EROFS) ? errno : 0;
+		return -errno;
+	if (mode && fchmod(fileno(f), mode))
+		ret = -errno;
+	if (!ret && (fputs(text, f) < 0 || fflush(f)))
+		ret = -errno;
+	/* Not all that is no file knows it. */
+	if (!ret && fsync(fileno(f)) && errno != EINVAL && errno != EROFS)
+		ret = -errno;
 	if (fclose(f) && !ret)
-		ret = errno;
-	return ret ? fail(err, EXIT_SYSTEM, "cannot write %s: %s", path, strerror(ret)) : 0;
+		ret = -errno;
+	return ret;
 }
 
 /* Whole or not at all; what is no regular file (a pipe, a device, a link to somewhere) is just written to. */
-static int replace_file(const char *path, const char *text, struct error *err)
+static int replace_file(const char *path, const char *text)
 {
 	char temp[PATH_MAX];
 	struct stat st;
+	int ret;
 
-	if (!lstat(path, &st) && !S_ISREG(st.st_mode))
-		return write_text(path, text, err);
+	if (lstat(path, &st))
+		st.st_mode = S_IFREG;
+	if (!S_ISREG(st.st_mode))
+		return write_text(path, 0, text);
 	if (snprintf(temp, sizeof(temp), "%s.new", path) >= (int)sizeof(temp))
-		return fail(err, EXIT_SYSTEM, "cannot write %s: %s", path, strerror(ENAMETOOLONG));
-	if (write_text(temp, text, err)) {
+		return -ENAMETOOLONG;
+	ret = write_text(temp, st.st_mode & 07777, text);
+	if (!ret && rename(temp, path))
+		ret = -errno;
+	if (ret)
 		unlink(temp);
-		return -1;
-	}
-	if (!rename(temp, path))
-		return 0;
-	fail(err, EXIT_SYSTEM, "cannot write %s: %s", path, strerror(errno));
-	unlink(temp);
-	return -1;
+	return ret;
 }
 
 /* Does the file say just this already? */
@@ -86,12 +93,14 @@ static bool is_in(const char *path, const char *text)
 static int save(const json_t *json, const char *path, struct error *err)
 {
 	_cleanup_free_ char *text = as_yaml(json, err);
+	int ret;
 
 	if (!text)
 		return -1;
 	if (is_in(path, text))
 		return 0;
-	return replace_file(path, text, err) ? -1 : 1;
+	ret = replace_file(path, text);
+	return ret ? fail(err, EXIT_SYSTEM, "cannot write %s: %s", path, strerror(-ret)) : 1;
 }
 
 static int print(json_t *json, struct error *err)

@@ -55,6 +55,8 @@ static int read_network_key(struct reader *r, const struct pair *pair, void *obj
 	struct joined joined;
 	const char *text;
 
+	if (network_options_know(pair->key, r->err))
+		return place_error(r, pair->key_node, pair->above);
 	if (is_nothing(pair->value))
 		return 0;
 	text = value_of(r, pair->value, pair->key, &joined);
@@ -161,10 +163,12 @@ static int read_endpoint_key(struct reader *r, const struct pair *pair, void *ob
 	struct joined joined;
 	const char *text;
 
-	if (is_nothing(pair->value))
-		return 0;
 	if (!strcmp(pair->key, "ports"))
 		return each_item(r, pair->value, pair->above, read_port, options->name);
+	if (endpoint_options_know(pair->key, r->err))
+		return place_error(r, pair->key_node, pair->above);
+	if (is_nothing(pair->value))
+		return 0;
 	text = value_of(r, pair->value, pair->key, &joined);
 	if (!text)
 		return -1;

@@ -83,19 +83,33 @@ int endpoint_options_name(struct endpoint_options *options, const char *name, st
 	return 0;
 }
 
-int endpoint_options_take(struct endpoint_options *options, const char *key, const char *text, struct error *err)
+struct key {
+	const char *key;
+	int (*take)(struct endpoint_options *, const char *text, struct error *);
+};
+
+static const struct key *find_key(const char *key)
 {
-	static const struct {
-		const char *key;
-		int (*take)(struct endpoint_options *, const char *text, struct error *);
-	} keys[] = {
+	static const struct key keys[] = {
 		{ "ip", take_ip },   { "network", take_network }, { "mac", take_mac },
 		{ "mtu", take_mtu }, { "dns", take_dns },         { "max-connections", take_max_connections },
 	};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (!strcmp(keys[i].key, key))
-			return keys[i].take(options, text, err);
+			return &keys[i];
+	return NULL;
+}
+
+int endpoint_options_know(const char *key, struct error *err)
+{
+	if (find_key(key))
+		return 0;
 	return fail(err, EXIT_USAGE,
 		    "'%s' is no key of an endpoint: network, ip, mac, mtu, dns, max-connections and ports are", key);
+}
+
+int endpoint_options_take(struct endpoint_options *options, const char *key, const char *text, struct error *err)
+{
+	return endpoint_options_know(key, err) || find_key(key)->take(options, text, err) ? -1 : 0;
 }

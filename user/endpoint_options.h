@@ -18,6 +18,7 @@ struct endpoint_options {
 
 /* 0, or -1 with err, of which the text begins with the key. */
 int endpoint_options_name(struct endpoint_options *options, const char *name, struct error *err);
+int endpoint_options_know(const char *key, struct error *err);
 int endpoint_options_take(struct endpoint_options *options, const char *key, const char *text, struct error *err);
 
 #endif

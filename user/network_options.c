@@ -111,12 +111,14 @@ int network_options_name(struct network_options *options, const char *name, stru
 	return 0;
 }
 
-int network_options_take(struct network_options *options, const char *key, const char *text, struct error *err)
+struct key {
+	const char *key;
+	int (*take)(struct network_options *, const char *text, struct error *);
+};
+
+static const struct key *find_key(const char *key)
 {
-	static const struct {
-		const char *key;
-		int (*take)(struct network_options *, const char *text, struct error *);
-	} keys[] = {
+	static const struct key keys[] = {
 		{ "subnet", take_subnet4 },
 		{ "subnet6", take_subnet6 },
 		{ "gateway", take_gateway },
@@ -130,11 +132,23 @@ int network_options_take(struct network_options *options, const char *key, const
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (!strcmp(keys[i].key, key))
-			return keys[i].take(options, text, err);
+			return &keys[i];
+	return NULL;
+}
+
+int network_options_know(const char *key, struct error *err)
+{
+	if (find_key(key))
+		return 0;
 	return fail(err, EXIT_USAGE,
 		    "'%s' is no key of a network: subnet, subnet6, gateway, mode, mtu, isolate, masquerade, "
 		    "masquerade6 and filtering are",
 		    key);
+}
+
+int network_options_take(struct network_options *options, const char *key, const char *text, struct error *err)
+{
+	return network_options_know(key, err) || find_key(key)->take(options, text, err) ? -1 : 0;
 }
 
 /* The families that are routed: those of which masquerade says off or, where it says nothing of them, of which the

@@ -28,6 +28,7 @@ struct network_options {
 
 /* 0, or -1 with err, of which the text begins with the key. */
 int network_options_name(struct network_options *options, const char *name, struct error *err);
+int network_options_know(const char *key, struct error *err);
 int network_options_take(struct network_options *options, const char *key, const char *text, struct error *err);
 /* What they mean together, when all are taken. `dashes` is what the keys begin with: "--", or nothing in a file. */
 int network_options_settle(struct network_options *options, const char *dashes, struct error *err);

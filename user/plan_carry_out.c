@@ -22,7 +22,7 @@ static int remove_object(struct host *host, const struct change *change, struct 
 {
 	switch (change->object) {
 	case OBJECT_UPLINK:
-		return uplink_delete(host, change->name, err);
+		return uplink_unname(host, change->name, err);
 	case OBJECT_NETWORK:
 		return network_delete(host, change->name, err);
 	case OBJECT_ENDPOINT:

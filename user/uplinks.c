@@ -231,20 +231,49 @@ static int match_name(__u32 ifindex, const struct uplink *uplink, void *arg)
 	return 1;
 }
 
+/* By the name that it has now; by the one on record if there is no such device (any more). */
+static bool find(struct host *host, struct by_name *wanted)
+{
+	struct link link;
+
+	if (strlen(wanted->name) >= IFNAMSIZ || link_get(host->nl, wanted->name, &link))
+		return uplink_each(host, match_name, wanted);
+	wanted->ifindex = link.ifindex;
+	return !bpf_map_lookup_elem(host->maps[MAP_UPLINKS], &link.ifindex, &wanted->uplink);
+}
+
 int uplink_delete(struct host *host, const char *name, struct error *err)
 {
 	struct by_name wanted = { .name = name };
-	struct link link;
 
-	/* By the name that it has now; by the one on record if there is no such device (any more). */
-	if (strlen(name) < IFNAMSIZ && !link_get(host->nl, name, &link)) {
-		wanted.ifindex = link.ifindex;
-		if (bpf_map_lookup_elem(host->maps[MAP_UPLINKS], &link.ifindex, &wanted.uplink))
-			return 0;
-	} else if (!uplink_each(host, match_name, &wanted)) {
+	if (!find(host, &wanted))
 		return 0;
-	}
 	return detach(host, wanted.ifindex, &wanted.uplink, err) ? -1 : 1;
+}
+
+static int is_default_route(const struct route *route, void *arg)
+{
+	const struct by_name *wanted = arg;
+
+	return !route->prefix && route->ifindex == wanted->ifindex;
+}
+
+int uplink_unname(struct host *host, const char *name, struct error *err)
+{
+	struct by_name wanted = { .name = name };
+	int ret;
+
+	if (!find(host, &wanted) || !(wanted.uplink.flags & UPLINK_NAMED))
+		return 0;
+	ret = route_each(host->nl, AF_INET, RTN_UNICAST, is_default_route, &wanted);
+	if (!ret)
+		ret = route_each(host->nl, AF_INET6, RTN_UNICAST, is_default_route, &wanted);
+	if (ret < 0)
+		return fail(err, EXIT_SYSTEM, "cannot list routes: %s", strerror(-ret));
+	if (!ret)
+		return detach(host, wanted.ifindex, &wanted.uplink, err) ? -1 : 1;
+	wanted.uplink.flags &= ~UPLINK_NAMED;
+	return write_uplink(host, wanted.ifindex, &wanted.uplink, err) ? -1 : 1;
 }
 
 static int detach_one(__u32 ifindex, const struct uplink *uplink, void *arg)

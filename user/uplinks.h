@@ -12,6 +12,8 @@ int uplinks_refresh(struct host *host, struct error *err);
 /* 1 if done, 0 if already so, -1 with err. */
 int uplink_add(struct host *host, const char *name, struct error *err);
 int uplink_delete(struct host *host, const char *name, struct error *err);
+/* As if nobody had named it: it stays if a default route leads to it. */
+int uplink_unname(struct host *host, const char *name, struct error *err);
 int uplinks_delete_all(struct host *host, struct error *err);
 
 int uplink_each(const struct host *host, int (*each)(__u32 ifindex, const struct uplink *uplink, void *arg), void *arg);

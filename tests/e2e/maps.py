@@ -19,6 +19,12 @@ def entry(host, name, index=0):
     return json.loads(shown)["formatted"]["value"]
 
 
+def raw(host, name, index=0):
+    """The same as bytes."""
+    shown = run("bpftool", "-j", "map", "lookup", "pinned", path(host, name), "key", *words(index)).stdout
+    return bytes(int(byte, 16) for byte in json.loads(shown)["value"])
+
+
 def values(host, name):
     return [shown["formatted"]["value"] for shown in
             json.loads(run("bpftool", "-j", "map", "dump", "pinned", path(host, name)).stdout)]
