@@ -7,6 +7,8 @@ import pytest
 
 import maps
 import snapshot
+from listening import listen
+from topology import OUTSIDE_FAR
 from wire import Traffic, mirror, swarm
 
 SIZES = 16384, 65536, 131072
@@ -57,7 +59,7 @@ def test_bulk(host):
     host.outside.run("tc", "qdisc", "add", "dev", "wan0", "root", "tbf", "rate", "160mbit", "burst", "256k", "latency",
                      "50ms")
     with host.outside.agent(Traffic, "bulk-serve", "0.0.0.0", "0", str(BULK)) as serving:
-        with a.agent(Traffic, "bulk", "203.0.113.2", str(serving.port), str(BULK)) as sending:
+        with a.agent(Traffic, "bulk", OUTSIDE_FAR, str(serving.port), str(BULK)) as sending:
             host.nsbpf("set", "connections", 131072)
             assert not sending.lines[1:], "it has not been over before the table grew"
             here, there = sending.next(60), serving.next(60)
@@ -67,6 +69,17 @@ def test_bulk(host):
     for direction, sent in (original, "tx"), (reply, "rx"):
         assert direction["packets"] == info[f"{sent}_packets"]
         assert direction["bytes"] >= BULK
+
+
+def test_who_listens_hears_on(host):
+    """Events of the larger table's programs come to a monitor that began before."""
+    a = host.add("a")
+    host.outside.udp_echo(7000)
+    with listen(host, "monitor") as listener:
+        for size in SIZES[-2:]:
+            host.nsbpf("set", "connections", size)
+            port = a.udp(OUTSIDE_FAR, 7000)["client"]["local_port"]
+            listener.wait(lambda line: line["event"] == "new" and line["connection"]["original"]["source_port"] == port)
 
 
 def test_nothing_else_changes(host):
@@ -91,7 +104,7 @@ def test_what_is_missing(host):
     """A pin was removed: the command says so, and nothing has changed."""
     a = host.add("a")
     host.outside.udp_echo(7000)
-    session = a.udp_session("203.0.113.2", 7000)
+    session = a.udp_session(OUTSIDE_FAR, 7000)
     session.ask("one")
     host.run("rm", f"{host.pin_directories()[0]}/maps/uplinks")
     before = snapshot.take(host)
