@@ -7,6 +7,8 @@
 #include "connections.h"
 #include "terminal.h"
 
+#define PROGRESS_STEP 4096 /* a look at the clock for so many connections */
+
 struct deletion {
 	const struct host *host;
 	const struct connection_filter *filter;
@@ -19,7 +21,8 @@ static int delete_view(const struct connection_view *view, void *arg)
 	struct deletion *deletion = arg;
 	int ret = 0;
 
-	progress_at(&deletion->progress, deletion->seen++);
+	if (!(deletion->seen++ % PROGRESS_STEP))
+		progress_at(&deletion->progress, deletion->seen);
 	if (filter_matches(deletion->filter, view))
 		ret = connection_end(deletion->host, &view->conn);
 	if (ret < 0)
@@ -49,7 +52,7 @@ static int delete_matching(struct connection_filter *filter)
 	if (!ret)
 		ret = filter_settle(filter, &host, &err);
 	if (!ret && host.running) {
-		progress_begin(&deletion.progress, "connections", host.usage[0].connections);
+		progress_begin(&deletion.progress, "deleting connections", host.usage[0].connections);
 		ret = connections_each(&host, delete_view, &deletion, &err);
 		progress_end(&deletion.progress);
 	}

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from golden import golden
+from nat import udp_peer
 from topology import HOST_ADDRESS, HOST_ADDRESS6, OUTSIDE_ADDRESS, OUTSIDE_FAR, OUTSIDE_FAR6, Host, wait_for
 
 USAGE, SYSTEM, MISSING = 1, 2, 3
@@ -117,6 +118,25 @@ def test_bytes_and_seconds(busy):
     busy.nsbpf("set", "timeout.udp", "120")
     assert 0 < udp()["left"] <= 120, "a time-out that has changed is that of connections that are there, too"
     busy.nsbpf("set", "timeout.udp", "default")
+
+
+def test_what_comes_from_outside(busy):
+    """Seconds left go by the setting inbound-refresh, as the end does: packets that come in put it off, or do not."""
+    sink = busy.a.udp_session(OUTSIDE_ADDRESS, 9, source_port=81)  # listens, and never answers
+    busy.nsbpf("expose", busy.a.name, "8081:81/udp")
+    client = udp_peer(busy.outside)
+
+    def left():
+        client.send(HOST_ADDRESS, 8081, "hello")
+        shown = busy.json("conntrack", "list", "--dport", "8081")
+        return shown[0]["left"] if shown and shown[0]["original"]["packets"] > 1 else None
+    wait_for(lambda: left() == 299)
+    busy.nsbpf("set", "inbound-refresh", "off")
+    wait_for(lambda: left() < 298)
+    busy.nsbpf("set", "inbound-refresh", "on")
+    wait_for(lambda: left() == 299)
+    busy.nsbpf("unexpose", busy.a.name, "8081:81/udp")
+    sink.stop()
 
 
 ALL = {"tcp", "udp", "exposed", "silent", "ping", "ping6"}
