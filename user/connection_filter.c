@@ -180,10 +180,10 @@ bool filter_is_empty(const struct connection_filter *f)
 	       !f->has_dport && !f->has_id && !f->states && !f->endpoint;
 }
 
-/* Whose it is, or which it goes to: between two endpoints it is both's. */
+/* One of its ends: a connection between two endpoints is both's. */
 static bool is_endpoints(const struct conn *conn, unsigned int slot)
 {
-	return conn->endpoint == slot || conn->targets[DIR_ORIGINAL] == slot || conn->targets[DIR_REPLY] == slot;
+	return conn->targets[DIR_ORIGINAL] == slot || conn->targets[DIR_REPLY] == slot;
 }
 
 static bool has_state(const struct connection_view *view, __u32 states)

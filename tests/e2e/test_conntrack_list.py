@@ -146,7 +146,7 @@ FILTERS = [
     ("-s A", {"tcp", "udp", "ping"}), ("--src 10.80.0.0/16", {"tcp", "udp", "silent", "ping"}), ("-s ::/0", {"ping6"}),
     ("-d 203.0.113.2", {"tcp", "udp", "ping"}), ("-d 192.0.2.0/24", {"silent"}), ("--dst 198.51.100.1", {"exposed"}),
     ("--sport 40001", {"udp"}), ("--dport 7000", {"tcp"}), ("--dport 0", set()), ("--sport 77", set()),
-    ("--icmp-id 77", {"ping"}), ("--icmp-id 78", {"ping6"}), ("--icmp-id 0", set()),
+    ("--icmp-id 77", {"ping"}), ("--icmp-id 78", {"ping6"}), ("--icmp-id 0", set()), ("--icmp-id 40001", set()),
     ("--state established", {"tcp"}), ("--state TCP-Established", {"tcp"}), ("--state syn", set()),
     ("--state udp,tcp-established", {"tcp", "udp", "exposed", "silent"}), ("--state UNREPLIED", {"silent"}),
     ("--state assured", ALL - {"silent"}), ("--state icmp,unreplied", {"ping", "ping6", "silent"}),
