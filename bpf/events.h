@@ -65,6 +65,12 @@ static __always_inline void event_begin(struct event *event, enum event_kind kin
 	event->kind = kind;
 }
 
+/* Waking somebody up takes longer than all else here: it is done for many at once. */
+static __always_inline __u64 event_wakes(void *ring)
+{
+	return bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) < NSBPF_RING_WAKE ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP;
+}
+
 /* To everybody who listens to its kind. */
 static __always_inline void event_send(struct event *event, __u32 kind, __u64 size)
 {
@@ -73,7 +79,8 @@ static __always_inline void event_send(struct event *event, __u32 kind, __u64 si
 		struct event_listener *listener = bpf_map_lookup_elem(&listeners, &key);
 		void *ring = bpf_map_lookup_elem(&listener_rings, &key);
 
-		if (listener && ring && listener->kinds & LISTEN(kind) && bpf_ringbuf_output(ring, event, size, 0))
+		if (listener && ring && listener->kinds & LISTEN(kind) &&
+		    bpf_ringbuf_output(ring, event, size, event_wakes(ring)))
 			__sync_fetch_and_add(&listener->lost, 1);
 	}
 }

@@ -25,8 +25,8 @@ void connection_event_view(const struct host *host, const struct connection_even
 	for (int dir = 0; dir < CONN_DIRS; dir++)
 		view->traffic[dir] = event->traffic[dir];
 	connection_view_complete(host, view);
-	if (event->event.kind == EVENT_DESTROY)
-		view->left = 0;
+	/* As it was when it happened. */
+	view->left = event->event.kind == EVENT_DESTROY ? 0 : host->settings->timeouts[view->state];
 }
 
 int connection_event_show(const struct connection_event *event, const struct connection_view *view)

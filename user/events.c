@@ -15,6 +15,7 @@
 #include "host_maps.h"
 
 #define LISTENERS_SIZE (NSBPF_LISTENERS * sizeof(struct event_listener))
+#define LOOK 50    /* ms, between looks at what has come */
 #define PATIENCE 2 /* looks in vain for the host's maps: they move while its table grows */
 
 struct events {
@@ -181,8 +182,10 @@ int events_open(struct events **events, unsigned int kinds, size_t ring, event_f
 
 int events_poll(struct events *events, int timeout)
 {
-	int ret = ring_buffer__poll(events->ring, timeout);
+	int ret = ring_buffer__poll(events->ring, timeout < LOOK ? timeout : LOOK);
 
+	if (!ret) /* nobody has woken us: there may be less than NSBPF_RING_WAKE */
+		ret = ring_buffer__consume(events->ring);
 	return ret < 0 ? ret : 0;
 }
 

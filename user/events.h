@@ -20,7 +20,7 @@ typedef int event_fn(void *arg, void *record, size_t size);
  * that.
  */
 int events_open(struct events **events, unsigned int kinds, size_t ring, event_fn *fn, void *arg, struct error *err);
-/* Calls fn for what has come, or comes within so many milliseconds. 0, or what fn returned, or -errno. */
+/* Calls fn for what has come; or waits for so many milliseconds at most. 0, or what fn returned, or -errno. */
 int events_poll(struct events *events, int timeout);
 /* Is the host that we listen to still there? Not after `nsbpf down`. To be asked every second or so. */
 bool events_go_on(struct events *events);

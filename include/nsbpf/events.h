@@ -5,9 +5,10 @@
 
 #include "nsbpf/types.h"
 
-#define NSBPF_LISTENERS 8    /* commands that may listen at once */
-#define NSBPF_CAPTURE 9216   /* bytes of a frame that a packet's event may have */
-#define NSBPF_RING (1 << 12) /* bytes of a ring at least; a listener makes its own, as large as it likes */
+#define NSBPF_LISTENERS 8         /* commands that may listen at once */
+#define NSBPF_CAPTURE 9216        /* bytes of a frame that a packet's event may have */
+#define NSBPF_RING (1 << 12)      /* bytes of a ring at least; a listener makes its own, as large as it likes */
+#define NSBPF_RING_WAKE (1 << 16) /* bytes in it that a listener is woken up for; else it comes to look by itself */
 
 enum event_kind {
 	EVENT_NEW,     /* a connection was opened */

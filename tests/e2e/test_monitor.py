@@ -10,7 +10,8 @@ import maps
 import pytest
 from golden import golden
 from listening import Text, listen, pcapng
-from topology import HOST_ADDRESS, NSBPF, OUTSIDE_ADDRESS, OUTSIDE_FAR, Host, run, wait_for
+from topology import (HOST_ADDRESS, HOST_ADDRESS6, NSBPF, OUTSIDE_ADDRESS, OUTSIDE_FAR, OUTSIDE_FAR6, Host, run,
+                      wait_for)
 
 USAGE, SYSTEM, MISSING, CONFLICT = 1, 2, 3, 4
 LISTENERS = 8
@@ -109,6 +110,22 @@ def test_filters(busy, words):
         packet = listener.event(event="packet")
         assert packet["packet"]["destination_port"] == 7 and packet["endpoint"] == busy.a.name
         assert packet["verdict"] == "forwarded" and packet["becomes"] is None
+
+
+@pytest.mark.parametrize("far, own", [(OUTSIDE_FAR, HOST_ADDRESS), (OUTSIDE_FAR6, HOST_ADDRESS6)], ids=["ip4", "ip6"])
+def test_there_and_back(busy, far, own):
+    """A datagram that is masqueraded, and the ICMP error about it, which comes back to the endpoint."""
+    endpoint = busy.a.address6 if ":" in far else busy.a.address
+    with listen(busy, "monitor", "--packets", "--endpoint", busy.a.name) as listener:
+        assert "error" in busy.a.udp(far, CLOSED, connect=True)
+        there = listener.wait(lambda line: line.get("program") == "from_endpoint" and line["packet"] and
+                              line["packet"]["destination"] == far)[0]
+        assert there["packet"]["source"] == endpoint and there["becomes"]["source"] == own
+        assert there["becomes"]["destination_port"] == there["packet"]["destination_port"] == CLOSED
+        back = listener.event(program="from_uplink", verdict="forwarded")
+        icmp = {"protocol": "icmpv6" if ":" in far else "icmp", "source": far, "source_port": 0, "destination_port": 0}
+        assert back["packet"] == {**icmp, "destination": own} and back["becomes"] == {**icmp, "destination": endpoint}
+        assert back["endpoint"] == busy.a.name
 
 
 def test_pcap(busy, tmp_path):
