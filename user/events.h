@@ -28,7 +28,9 @@ bool events_go_on(struct events *events);
 unsigned long long events_lost(const struct events *events);
 void events_close(struct events *events);
 
-/* Takes out those who were killed while they listened. Needs the lock, and a host that runs. 0 or -1 with err. */
-int events_tidy(struct host *host, struct error *err);
+/* Takes out those who were killed while they listened, as far as that can be done. Needs the lock, and a host that
+ * runs.
+ */
+void events_tidy(struct host *host);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "cleanup.h"
 #include "datapath.h"
+#include "events.h"
 #include "forwarding.h"
 #include "grow.h"
 #include "host_maps.h"
@@ -145,6 +146,8 @@ int host_change(struct host *host, struct error *err)
 		return -1;
 	if (open_if_running(host, err))
 		return -1;
+	if (host->running && host->settings->listeners)
+		events_tidy(host);
 	return host->running ? host_grow_recover(host, err) : 0;
 }
 

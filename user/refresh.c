@@ -7,7 +7,6 @@
 
 #include "cleanup.h"
 #include "endpoints.h"
-#include "events.h"
 #include "forwarding.h"
 #include "host_addresses.h"
 #include "networks.h"
@@ -87,16 +86,10 @@ static int mend_ipv6(struct host *host, struct error *err)
 	return ret > 0 ? endpoints_mend(host, err) : ret;
 }
 
-/* Somebody may have been killed while he listened. */
-static int tidy_events(struct host *host, struct error *err)
-{
-	return host->settings->listeners ? events_tidy(host, err) : 0;
-}
-
 int refresh(struct host *host, struct error *err)
 {
 	return forwarding_lend(host, err) || refresh_nat_ports(host, err) || host_addresses_refresh(host, err) ||
-			       mend_ipv6(host, err) || uplinks_refresh(host, err) || tidy_events(host, err)
+			       mend_ipv6(host, err) || uplinks_refresh(host, err)
 		       ? -1
 		       : 0;
 }

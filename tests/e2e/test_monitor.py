@@ -196,7 +196,7 @@ def test_a_change_forgets_them_too(busy):
         listener.process.kill()
         listener.process.wait()
     assert listeners(busy)
-    busy.nsbpf("add", busy.a.name)
+    busy.nsbpf("set", "timeout.udp", "default")
     assert not listeners(busy)
 
 
