@@ -17,7 +17,7 @@ struct diagnosis {
 	char subject[64]; /* "uplink up0" */
 	char text[192];   /* what is */
 	char why[256];    /* it matters; "" where that is plain */
-	char fix[160];    /* a command, or "" */
+	char fix[512];    /* a command, or what else helps; "" */
 };
 
 struct doctor {

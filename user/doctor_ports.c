@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Exposed ports, and who else wants them. */
+/* Exposed ports: who else wants them, and does anybody listen behind them? */
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 
@@ -8,36 +9,51 @@
 #include "endpoints.h"
 #include "host_ports.h"
 #include "mappings.h"
+#include "netns.h"
 
-/* Of the host's sockets, so that only few mappings have to be compared with each of these. */
-struct bound {
-	bool tcp[65536], udp[65536];
+/* Local ports of a namespace's sockets, a bit each. */
+struct ports {
+	unsigned char tcp[65536 / 8], udp[65536 / 8];
 };
 
 struct looking {
 	struct doctor *doctor;
-	struct bound *bound;
-	unsigned int local_first, local_last; /* ip_local_port_range */
+	struct ports *host;
+	struct ports *endpoints[NSBPF_MAX_ENDPOINTS]; /* by slot; only of those that were asked about */
+	unsigned int local_first, local_last;         /* ip_local_port_range */
 };
 
 static int note_tcp(const struct host_socket *socket, void *arg)
 {
-	((struct bound *)arg)->tcp[socket->port] = true;
+	((struct ports *)arg)->tcp[socket->port / 8] |= 1 << socket->port % 8;
 	return 0;
 }
 
 static int note_udp(const struct host_socket *socket, void *arg)
 {
-	((struct bound *)arg)->udp[socket->port] = true;
+	((struct ports *)arg)->udp[socket->port / 8] |= 1 << socket->port % 8;
 	return 0;
 }
 
-static bool is_bound(const struct looking *l, const struct mapping *mapping)
+/* On the heap, or NULL. */
+static struct ports *read_ports(int ns_fd)
 {
-	const bool *ports = mapping->proto == IPPROTO_TCP ? l->bound->tcp : l->bound->udp;
+	struct ports *ports = calloc(1, sizeof(*ports));
 
-	for (unsigned int port = mapping->first; port <= mapping->last; port++)
-		if (ports[port])
+	if (ports && !socket_each_at(ns_fd, IPPROTO_TCP, note_tcp, ports) &&
+	    !socket_each_at(ns_fd, IPPROTO_UDP, note_udp, ports))
+		return ports;
+	free(ports);
+	return NULL;
+}
+
+/* Does any socket have one of these ports? */
+static bool is_any_bound(const struct ports *ports, __u8 proto, unsigned int first, unsigned int count)
+{
+	const unsigned char *bits = proto == IPPROTO_TCP ? ports->tcp : ports->udp;
+
+	for (unsigned int port = first; port < first + count && port < 65536; port++)
+		if (bits[port / 8] >> port % 8 & 1)
 			return true;
 	return false;
 }
@@ -47,13 +63,42 @@ static void look_at_holder(struct looking *l, const struct mapping *mapping, con
 {
 	char holder[128];
 
-	if (!is_bound(l, mapping) ||
+	if (!is_any_bound(l->host, mapping->proto, mapping->first, mapping->last - mapping->first + 1) ||
 	    host_port_holder(mapping, !addr_is_any(&endpoint->addr6), holder, sizeof(holder)) <= 0)
 		return;
 	doctor_say(l->doctor, LEVEL_WARNING, subject, "exposed to %s, and %s serves it, too", endpoint->name, holder);
 	doctor_why(l->doctor,
 		   "what comes from outside goes to the endpoint: that socket of the host gets nothing of it");
 	doctor_fix(l->doctor, "nsbpf unexpose %s PORTS, as `nsbpf ports` has them", endpoint->name);
+}
+
+static void look_at_listener(struct looking *l, const struct mapping *mapping, const struct endpoint *endpoint,
+			     const char *subject)
+{
+	_cleanup_close_ int ns_fd = -1;
+	struct ports **ports = &l->endpoints[mapping->endpoint];
+
+	if (!*ports) {
+		ns_fd = netns_open(endpoint->name);
+		*ports = ns_fd < 0 ? NULL : read_ports(ns_fd);
+	}
+	if (!*ports || is_any_bound(*ports, mapping->proto, mapping->target, mapping->last - mapping->first + 1))
+		return;
+	doctor_say(l->doctor, LEVEL_WARNING, subject, "nobody listens on port %u in %s", mapping->target,
+		   endpoint->name);
+	doctor_why(l->doctor, "who connects is refused by the endpoint itself");
+	doctor_fix(l->doctor, "nsbpf exec %s -- ss -ln", endpoint->name);
+}
+
+static void look_at_range(struct looking *l, const struct mapping *mapping, const struct endpoint *endpoint,
+			  const char *subject)
+{
+	if (mapping->proto != IPPROTO_UDP || mapping->last < l->local_first || mapping->first > l->local_last)
+		return;
+	doctor_say(l->doctor, LEVEL_NOTE, subject, "within ip_local_port_range (%u to %u)", l->local_first,
+		   l->local_last);
+	doctor_why(l->doctor, "a UDP socket of the host may choose it as its own, and loses its answers to %s",
+		   endpoint->name);
 }
 
 static int look_at_mapping(const struct mapping *mapping, void *arg)
@@ -66,25 +111,27 @@ static int look_at_mapping(const struct mapping *mapping, void *arg)
 		return 0;
 	snprintf(subject, sizeof(subject), "port %s", mapping_format(mapping, text));
 	look_at_holder(l, mapping, &endpoint, subject);
-	if (mapping->proto != IPPROTO_UDP || mapping->last < l->local_first || mapping->first > l->local_last)
-		return 0;
-	doctor_say(l->doctor, LEVEL_NOTE, subject, "within ip_local_port_range (%u to %u)", l->local_first,
-		   l->local_last);
-	doctor_why(l->doctor, "a UDP socket of the host may choose it as its own, and loses its answers to %s",
-		   endpoint.name);
+	look_at_listener(l, mapping, &endpoint, subject);
+	look_at_range(l, mapping, &endpoint, subject);
 	return 0;
+}
+
+static void look(struct looking *l)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	_cleanup_close_ int ns_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	l->host = ns_fd < 0 ? NULL : read_ports(ns_fd);
+	if (!l->host || !f || fscanf(f, "%u %u", &l->local_first, &l->local_last) != 2)
+		doctor_say(l->doctor, LEVEL_NOTE, "ports", "the host's sockets cannot be looked at");
+	else
+		mapping_each(&l->doctor->host, look_at_mapping, l);
+	free(l->host);
+	for (unsigned int slot = 0; slot < NSBPF_MAX_ENDPOINTS; slot++)
+		free(l->endpoints[slot]);
 }
 
 void doctor_ports(struct doctor *d)
 {
-	_cleanup_free_ struct bound *bound = calloc(1, sizeof(*bound));
-	_cleanup_fclose_ FILE *f = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
-	struct looking l = { .doctor = d, .bound = bound, .local_first = 65536 };
-
-	if (!bound || !f || fscanf(f, "%u %u", &l.local_first, &l.local_last) != 2 ||
-	    host_socket_each(IPPROTO_TCP, note_tcp, bound) || host_socket_each(IPPROTO_UDP, note_udp, bound)) {
-		doctor_say(d, LEVEL_NOTE, "ports", "the host's sockets cannot be looked at");
-		return;
-	}
-	mapping_each(&d->host, look_at_mapping, &l);
+	look(&(struct looking){ .doctor = d });
 }

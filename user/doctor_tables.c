@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "doctor.h"
+#include "drop_advice.h"
 #include "drops.h"
 #include "endpoints.h"
 #include "refresh.h"
@@ -94,6 +95,7 @@ static int look_at_quota(unsigned int slot, const struct endpoint *endpoint, voi
 static void look_at_drops(struct doctor *d)
 {
 	unsigned long long counts[DROP_REASONS] = { 0 };
+	char advice[ADVICE_TEXT];
 
 	if (drops_read(&d->host, counts))
 		return;
@@ -101,7 +103,7 @@ static void look_at_drops(struct doctor *d)
 		if (!counts[i])
 			continue;
 		doctor_say(d, LEVEL_NOTE, "drops", "%llu %s: %s", counts[i], drop_name(i), drop_text(i));
-		doctor_fix(d, "nsbpf monitor --drops");
+		doctor_fix(d, "%s", drop_advice(i, NULL, advice));
 	}
 }
 

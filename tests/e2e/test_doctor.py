@@ -221,6 +221,9 @@ def test_pin_gone(host):
 
 def test_exposed_ports(busy):
     busy.nsbpf("expose", busy.a.name, "8080:80")
+    assert the_only(busy, "warning", "port tcp/8080", f"nobody listens on port 80 in {busy.a.name}")["fix"] == \
+        f"nsbpf exec {busy.a.name} -- ss -ln"
+    inside = [busy.a.tcp_echo(80), busy.a.udp_echo(40000)]
     busy.nsbpf("expose", busy.a.name, "40000/udp")
     note, = [diagnosis for diagnosis in diagnosed(busy) if diagnosis["subject"].startswith("port ")]
     assert (note["level"], note["subject"]) == ("note", "port udp/40000") and "ip_local_port_range" in note["text"]
@@ -229,6 +232,9 @@ def test_exposed_ports(busy):
     server.stop()
     assert f"nsbpf unexpose {busy.a.name} " in found["fix"]
     assert bad(busy) == {}
+    for agent in inside:
+        agent.stop()
+    assert {key[:2] for key in bad(busy)} == {("warning", "port tcp/8080"), ("warning", "port udp/40000")}
     for ports in ("8080", "40000/udp"):
         busy.nsbpf("unexpose", busy.a.name, ports)
 
