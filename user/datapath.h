@@ -17,6 +17,8 @@ struct datapath_options {
 	/* The maps for which shares() says true are those of a host that runs, the others new and empty. */
 	const char *share_from; /* host.dir, or NULL: all are new */
 	bool (*shares)(const char *map);
+	/* The programs that are wanted, up to a NULL; NULL: all that a host's datapath consists of. */
+	const char *const *programs;
 };
 
 /*

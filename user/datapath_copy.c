@@ -115,12 +115,15 @@ static int look_at_all(struct datapath_copy *copy, struct error *err)
 }
 
 /* The live datapath writes meanwhile: what begins or ends in these milliseconds may be whole or not in the copy. */
-int datapath_copy_open(struct datapath_copy *copy, struct host *host, struct error *err)
+int datapath_copy_open(struct datapath_copy *copy, struct host *host, const char *program, struct error *err)
 {
+	const char *const programs[] = { program,          "to_endpoint", "tell_route", "index_connections",
+					 "index_bindings", NULL };
 	const struct datapath_options options = { .netns_cookie = host->cookie,
 						  .connections = host->settings->connections,
 						  .share_from = host->dir,
-						  .shares = is_shared };
+						  .shares = is_shared,
+						  .programs = programs };
 
 	*copy = (struct datapath_copy){ .host = host, .room = options.connections };
 	copy->skel = datapath_open(&options, err);

@@ -23,7 +23,8 @@ struct datapath_copy {
 	const struct block *deadlines;
 };
 
-int datapath_copy_open(struct datapath_copy *copy, struct host *host, struct error *err);
+/* To run this one of the entry points ("from_endpoint"), and to_endpoint. */
+int datapath_copy_open(struct datapath_copy *copy, struct host *host, const char *program, struct error *err);
 /* Of one that was opened, or is all zero. */
 void datapath_copy_close(struct datapath_copy *copy);
 #define _cleanup_datapath_copy_ __attribute__((cleanup(datapath_copy_close)))

@@ -85,6 +85,21 @@ static int share_maps(const struct nsbpf *skel, const struct datapath_options *o
 	return 0;
 }
 
+/* The verifier's work on the large ones is most of what loading takes. */
+static void choose_programs(const struct nsbpf *skel, const char *const *wanted)
+{
+	struct bpf_program *program;
+
+	bpf_object__for_each_program(program, skel->obj)
+	{
+		const char *const *name = wanted;
+
+		while (*name && strcmp(*name, bpf_program__name(program)))
+			name++;
+		bpf_program__set_autoload(program, *name);
+	}
+}
+
 static int load(struct nsbpf *skel, const struct datapath_options *options, struct error *err)
 {
 	int ret;
@@ -93,6 +108,9 @@ static int load(struct nsbpf *skel, const struct datapath_options *options, stru
 	/* Only a table that takes over from another one needs them. */
 	bpf_program__set_autoload(skel->progs.index_connections, options->share_from);
 	bpf_program__set_autoload(skel->progs.index_bindings, options->share_from);
+	bpf_program__set_autoload(skel->progs.tell_route, false);
+	if (options->programs)
+		choose_programs(skel, options->programs);
 	ret = getrandom((void *)skel->rodata->hash_key, sizeof(skel->rodata->hash_key), 0) < 0 ? -errno : 0;
 	if (!ret)
 		ret = set_sizes(skel, options->connections);

@@ -312,6 +312,12 @@ static int from_host(struct tracing *t, struct error *err)
 	return 0;
 }
 
+static const char *const entry_points[] = {
+	[ORIGIN_ENDPOINT] = "from_endpoint",
+	[ORIGIN_OUTSIDE] = "from_uplink",
+	[ORIGIN_HOST] = "to_endpoint",
+};
+
 static int trace(struct tracing *t, struct error *err)
 {
 	switch (t->e->question.origin) {
@@ -331,7 +337,7 @@ int explain(struct host *host, const struct question *question, struct explanati
 	int ret;
 
 	*explanation = (struct explanation){ .question = *question, .becomes = question->tuple };
-	ret = datapath_copy_open(&t.copy, host, err);
+	ret = datapath_copy_open(&t.copy, host, entry_points[question->origin], err);
 	if (!ret)
 		ret = trace(&t, err);
 	datapath_copy_close(&t.copy);
