@@ -43,8 +43,6 @@ static int write_packet(struct monitor *m, const struct packet_event *event)
 					       .bytes = event + 1,
 					       .comment = comment,
 				       });
-	if (!ret && fflush(m->file))
-		ret = -errno;
 	return ret ? ret : 1;
 }
 

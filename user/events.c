@@ -19,9 +19,10 @@
 #define PATIENCE 2 /* looks in vain for the host's maps: they move while its table grows */
 
 struct events {
-	__u32 number; /* of this listener */
-	__u32 map;    /* id of `listeners`, as another host that starts here later has another one */
-	int life;     /* the lock that goes with the process: see is_alive() */
+	__u32 number;        /* of this listener */
+	__u32 map;           /* id of `listeners`, as another host that starts here later has another one */
+	char path[PATH_MAX]; /* where that is pinned */
+	int life;            /* the lock that goes with the process: see is_alive() */
 	int missed;
 	struct event_listener *listeners;
 	struct ring_buffer *ring;
@@ -139,6 +140,7 @@ static int begin(struct events *events, struct host *host, unsigned int kinds, s
 		events->number++;
 	if (events->number == NSBPF_LISTENERS)
 		return fail(err, EXIT_CONFLICT, "%d others listen already, and no more can", NSBPF_LISTENERS);
+	host_path(host, "maps", "listeners", events->path);
 	ret = live(events, host);
 	if (!ret)
 		ret = make_ring(events, rings, ring, fn, arg);
@@ -190,25 +192,17 @@ int events_poll(struct events *events, int timeout)
 	return ret < 0 ? ret : 0;
 }
 
-/* Is the host's map of listeners the one that we are in? */
-static bool is_ours(const struct events *events, const struct host *host)
+/* Is the host's map of listeners still the one that we are in? */
+static bool is_ours(const struct events *events)
 {
-	_cleanup_close_ int fd = -1;
-	char path[PATH_MAX];
+	_cleanup_close_ int fd = bpf_obj_get(events->path);
 
-	host_path(host, "maps", "listeners", path);
-	fd = bpf_obj_get(path);
 	return fd >= 0 && map_id(fd) == events->map;
 }
 
 bool events_go_on(struct events *events)
 {
-	struct error err;
-	struct host host;
-
-	/* With or without its maps: the path is what is wanted. */
-	events->missed = !host_open(&host, &err) && is_ours(events, &host) ? 0 : events->missed + 1;
-	host_close(&host);
+	events->missed = is_ours(events) ? 0 : events->missed + 1;
 	return events->missed < PATIENCE;
 }
 
@@ -224,7 +218,7 @@ void events_close(struct events *events)
 	struct error err;
 	struct host host;
 
-	if (!host_change(&host, &err) && host.running && is_ours(events, &host) &&
+	if (!host_change(&host, &err) && host.running && is_ours(events) &&
 	    !host_open_pin(&host, "maps", "listener_rings", &rings, &err)) {
 		clear(events->listeners, rings, events->number);
 		publish(&host, events->listeners, &err);

@@ -81,7 +81,7 @@ static int follow(struct events *events, struct progress_of_listening *p)
 		ret = events_poll(events, wait_at_most(p));
 		if (ret == -EINTR)
 			ret = 0;
-		if (fflush(stdout))
+		if (fflush(NULL)) /* a file of packets, too */
 			ret = -errno;
 		if (!ret && now() - looked >= 2 * LOOK * 1000000ULL) {
 			ret = events_go_on(events) ? 0 : -ENOENT;

@@ -83,7 +83,7 @@ static int write_block(FILE *file, __u32 type, const struct body *body)
 		write_padded(file, body->bytes, body->length);
 	write_options(file, body->options, body->count);
 	fwrite(&size, sizeof(size), 1, file);
-	return ferror(file) ? -EIO : 0;
+	return ferror(file) ? -errno : 0;
 }
 
 int pcapng_begin(struct pcapng *pcapng, FILE *file, __u32 snaplen)

@@ -157,6 +157,16 @@ def test_pcap_of_drops_to_a_pipe(busy, tmp_path):
     assert shown.count("\n") == 1 and f"> {ISOLATED}.{CLOSED}: UDP" in shown
 
 
+def test_the_reader_has_enough(busy, tmp_path):
+    command = f"('{NSBPF}' monitor --pcap -; echo $? >'{tmp_path}/code') 2>'{tmp_path}/err' | tcpdump -c 1 -nr - 2>/dev/null"
+    (tmp_path / "err").touch()
+    busy.popen("sh", "-c", command, stdout=subprocess.DEVNULL)
+    wait_for(lambda: "listening" in (tmp_path / "err").read_text())
+    wait_for(lambda: send(busy.a, ISOLATED) or (tmp_path / "code").exists())
+    wait_for(lambda: (tmp_path / "code").read_text() == "0\n")
+    assert (tmp_path / "err").read_text() == "nsbpf: listening\n"
+
+
 def test_lost_ones_are_counted(busy):
     with listen(busy, "monitor", "--packets", "--proto", "udp") as listener:
         listener.process.send_signal(signal.SIGSTOP)
