@@ -196,7 +196,6 @@ static void complete_verb(const char *typed)
 int cmd_complete(int argc, char **argv)
 {
 	struct line line = {};
-	size_t i;
 
 	for (argc--, argv++; argc > 1 && (!strcmp(*argv, "-j") || !strcmp(*argv, "--json"));) {
 		argc--;
@@ -205,9 +204,8 @@ int cmd_complete(int argc, char **argv)
 	candidates = json_object();
 	if (argc <= 1)
 		complete_verb(argc ? *argv : "");
-	for (i = 0; argc > 1 && command_at(i); i++)
-		if (!strcmp(command_at(i)->name, *argv))
-			line.command = command_at(i);
+	if (argc > 1)
+		line.command = command_find(*argv);
 	line.typed = argc ? argv[argc - 1] : "";
 	if (line.command)
 		complete_words(&line, argc - 1, argv + 1);

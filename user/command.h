@@ -19,6 +19,7 @@ struct command {
 
 /* The commands in the order of `help`; NULL behind the last. */
 const struct command *command_at(size_t i);
+const struct command *command_find(const char *name); /* or NULL */
 
 extern bool json_output; /* -j, --json */
 
@@ -80,6 +81,8 @@ int cmd_diff(int argc, char **argv);
 int cmd_monitor(int argc, char **argv);
 int cmd_why(int argc, char **argv);
 int cmd_down(int argc, char **argv);
+int cmd_version(int argc, char **argv);
+int cmd_help(int argc, char **argv);
 int cmd_complete(int argc, char **argv);
 
 #endif
