@@ -58,6 +58,7 @@ struct config {
 	struct config_endpoint *endpoints;
 	struct config_port *ports;
 	size_t nsettings, nuplinks, nnetworks, nendpoints, nports;
+	size_t ports_room;
 };
 
 /* Reads the file, or stdin for "-", and looks at all that can be judged without the host. 0, or -1 with err, which

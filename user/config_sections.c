@@ -93,14 +93,17 @@ static int read_source(struct reader *r, const yaml_node_t *item, const char *ke
 static int append_port(struct reader *r, const yaml_node_t *node, const struct exposure *exposure)
 {
 	struct config *config = r->config;
-	struct config_port *ports;
+	struct config_port *ports = config->ports;
 
 	if (config->nports + 2 > NSBPF_MAX_MAPPINGS)
 		return complain(r, node, "ports: there is room for %d only", NSBPF_MAX_MAPPINGS);
-	ports = reallocarray(config->ports, config->nports + 2, sizeof(*ports));
-	if (!ports)
-		return no_memory(r);
-	config->ports = ports;
+	if (config->nports + 2 > config->ports_room) {
+		ports = reallocarray(ports, config->ports_room * 2 + 64, sizeof(*ports));
+		if (!ports)
+			return no_memory(r);
+		config->ports = ports;
+		config->ports_room = config->ports_room * 2 + 64;
+	}
 	for (int udp = 0; udp <= 1; udp++) {
 		if (udp ? !exposure->ports.udp : !exposure->ports.tcp)
 			continue;

@@ -8,13 +8,17 @@
 struct change *plan_append(struct planning *p, enum change_action action, enum change_object object, const char *name)
 {
 	struct plan *plan = p->plan;
-	struct change *changes = reallocarray(plan->changes, plan->count + 1, sizeof(*changes)), *change;
+	struct change *changes = plan->changes, *change;
 
-	if (!changes) {
-		fail(p->err, EXIT_SYSTEM, "out of memory");
-		return NULL;
+	if (plan->count == plan->room) {
+		changes = reallocarray(changes, plan->room * 2 + 64, sizeof(*changes));
+		if (!changes) {
+			fail(p->err, EXIT_SYSTEM, "out of memory");
+			return NULL;
+		}
+		plan->changes = changes;
+		plan->room = plan->room * 2 + 64;
 	}
-	plan->changes = changes;
 	change = &changes[plan->count++];
 	*change = (struct change){ .action = action, .object = object };
 	snprintf(change->name, sizeof(change->name), "%s", name);

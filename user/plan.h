@@ -43,7 +43,7 @@ struct change {
 struct plan {
 	struct config *config;
 	struct change *changes; /* in the order in which they are to be made */
-	size_t count;
+	size_t count, room;
 };
 
 /* prune: what the file does not name shall go. Looks only; what can't be fails here. 0, or -1 with err. */

@@ -27,12 +27,10 @@ struct presents {
 static int collect(const struct mapping *mapping, void *arg)
 {
 	struct presents *all = arg;
-	struct present *items = reallocarray(all->items, all->count + 1, sizeof(*items));
 
-	if (!items)
-		return fail(all->p->err, EXIT_SYSTEM, "out of memory");
-	all->items = items;
-	items[all->count++] = (struct present){ .exposure = config_exposure_of(all->p->host, mapping) };
+	/* Without the lock there may be more by now. */
+	if (all->count < NSBPF_MAX_MAPPINGS)
+		all->items[all->count++] = (struct present){ .exposure = config_exposure_of(all->p->host, mapping) };
 	return 0;
 }
 
@@ -194,11 +192,12 @@ static int plan_all(struct planning *p, const struct presents *all)
 
 int plan_ports(struct planning *p)
 {
-	struct presents all = { .p = p };
-	int ret = p->host->running ? mapping_each(p->host, collect, &all) : 0;
+	_cleanup_free_ struct present *items = calloc(NSBPF_MAX_MAPPINGS, sizeof(*items));
+	struct presents all = { .p = p, .items = items };
 
-	if (!ret)
-		ret = plan_all(p, &all);
-	free(all.items);
-	return ret;
+	if (!items)
+		return fail(p->err, EXIT_SYSTEM, "out of memory");
+	if (p->host->running)
+		mapping_each(p->host, collect, &all);
+	return plan_all(p, &all);
 }

@@ -2,6 +2,7 @@
 """`nsbpf apply` and `diff` on files that make sense: what they change, and that they change nothing else."""
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -10,7 +11,7 @@ import pytest
 import topology
 from config import BUSY, DRIFT
 from golden import golden
-from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, Host, wait_for
+from topology import HOST_ADDRESS, OUTSIDE_ADDRESS, TOP, Host, wait_for
 
 TWO = """
 endpoints:
@@ -66,6 +67,20 @@ def test_from_nothing(host):
     assert not os.path.exists(host.endpoint("probe").resolv_conf)
     web.tcp_echo(80)
     assert host.outside.tcp(HOST_ADDRESS, 8080)["peer"] == OUTSIDE_ADDRESS
+    assert host.json("check")["ok"]
+
+
+def test_example_and_unit(shared):
+    """What is installed with nsbpf makes sense to it."""
+    done = shared.nsbpf("diff", f"{TOP}/docs/example.yaml", check=False)
+    assert (done.returncode, done.stderr) == (DRIFT, "") and "+ port db 5432\n" in done.stdout
+    with open(f"{TOP}/docs/nsbpf.service", encoding="utf-8") as unit:
+        commands = re.findall(r"^Exec\w+=nsbpf (.*)$", unit.read(), re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["apply", "apply", "down"]
+    for command in commands:
+        verb, *words = command.split()
+        shown = shared.nsbpf("help", verb).stdout
+        assert [word for word in words if word.startswith("-") and word not in shown] == []
 
 
 def test_json(two):
@@ -100,6 +115,7 @@ endpoints:
     assert config.changes(two, "endpoints: {WEB: {dns: none, max-connections: auto}}") == [
         ("set", "endpoint", "web", ["max-connections", "dns"])]
     assert not os.path.exists(web.resolv_conf) and web.info["max_connections"] is None
+    assert two.json("check")["ok"]
     assert flow()
 
 
@@ -117,7 +133,7 @@ def test_an_endpoint_made_anew(two, flow):
     assert (web.address, web.info["mac"]) == ("10.80.0.77", "02:00:5e:10:00:07")
     web.tcp_echo(80)
     assert two.outside.tcp(HOST_ADDRESS, 8080)["peer"] == OUTSIDE_ADDRESS
-    assert flow()
+    assert flow() and two.json("check")["ok"]
     # Without a word on its address it keeps it.
     assert config.changes(two, "endpoints: {WEB: {mtu: 1000}}")[0] == ("renew", "endpoint", "web", ["mtu"])
     assert web.info["addresses"] == ["10.80.0.77"], "with so small an MTU there is no IPv6"
