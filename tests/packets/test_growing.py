@@ -18,6 +18,8 @@ from topology import Host, run, wait_for
 
 pytestmark = pytest.mark.families("both")
 
+needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+
 ROOM = 8192
 CALLS = "bpf,mkdir,renameat2,unlink,unlinkat,rmdir,sendto"
 
@@ -148,7 +150,8 @@ def test_full(growing):
 def calls(host, path):
     """What a command does that grows the table: (system call, which of them, the line), in order."""
     counts, found = collections.Counter(), []
-    for line in traced(host, ["-o", path, "-e", f"trace={CALLS}"], 2 * ROOM, path).splitlines():
+    traced(host, ["-o", path, "-e", f"trace={CALLS}"], 2 * ROOM)
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         name = re.match(r"\d+ +(\w+)\(", line)
         if name:
             counts[name[1]] += 1
@@ -156,11 +159,13 @@ def calls(host, path):
     return found
 
 
-def traced(host, options, room, path):
-    run("strace", "-f", "-qq", *options, *host.nsbpf_command("set", "connections", room), check=False,
-        env=host.environment())
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
+def traced(host, options, room):
+    return run("strace", "-f", "-qq", *options, *host.nsbpf_command("set", "connections", room), check=False,
+               env=host.environment())
+
+
+def injected(host, path, fault, room):
+    return traced(host, ["-o", path, "-e", f"trace={fault.split(':')[0]}", "-e", f"inject={fault}"], room)
 
 
 def points(found):
@@ -175,7 +180,26 @@ def points(found):
             number <= first_run]
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@needs_strace
+def test_failing(growing, tmp_path):
+    """A system call fails: all is as before at once, and the command says why."""
+    host = growing.host
+    growing.open_all_kinds()
+    path = tmp_path / "trace"
+    found = [(name, number) for name, number in points(calls(host, path)) if name in ("bpf", "renameat2")]
+    growing.look()
+    before = growing.known()
+    for name, number in found:
+        done = injected(host, path, f"{name}:error=ENOMEM:when={number}", 2 * growing.room)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "allocate memory" in done.stderr
+        assert not growing.state.pressure().frozen and len(host.pin_directories()) == 1
+        growing.all_live()
+        open_flow(growing.rig, growing.rig.a, "udp", growing.rig.port())
+    assert growing.room == 2 * ROOM and growing.known().keys() > before.keys()
+    growing.state.check()
+
+
+@needs_strace
 def test_killed(growing, tmp_path):
     """The next command that changes something finds, or makes, one whole table; listings need not wait for it."""
     host, rig = growing.host, growing.rig
@@ -186,7 +210,7 @@ def test_killed(growing, tmp_path):
     was_grown = []
     for turn, (name, number) in enumerate(found):
         before, room = growing.known(), growing.room
-        traced(host, ["-o", path, "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={number}"], 2 * room, path)
+        injected(host, path, f"{name}:signal=KILL:when={number}", 2 * room)
         host.json()
         growing.all_live()
         host.nsbpf("set", "timeout.fragment", 31 + turn)
