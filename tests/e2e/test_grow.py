@@ -100,6 +100,16 @@ def test_nothing_else_changes(host):
     assert host.json("check")["findings"] == []
 
 
+def test_devices_that_are_gone(host):
+    """Somebody has removed a host veth, and taken the program off another: the rest grows, and has its program."""
+    a, b, gone = host.add("a"), host.add("b"), host.add("gone")
+    host.ip("link", "del", gone.device)
+    host.run("sh", "-c", f"rm {host.pin_directories()[0]}/links/*-from_endpoint")
+    host.outside.udp_echo(7000)
+    assert host.nsbpf("set", "connections", 131072).stdout == ""
+    assert [end.udp(OUTSIDE_FAR, 7000)["peer"] for end in (a, b)] == ["198.51.100.1"] * 2
+
+
 def test_what_is_missing(host):
     """A pin was removed: the command says so, and nothing has changed."""
     a = host.add("a")
