@@ -70,22 +70,47 @@ static bool is_prunable(const struct config *config, const struct setting *setti
 	return setting->kind != SETTING_ROOM;
 }
 
+/* Room for connections, which only grows while nsbpf runs. */
+static int check_room(struct planning *p, const struct settings *settings, const struct config_setting *wanted)
+{
+	char now[SETTING_TEXT];
+
+	if (!p->host->running || wanted->value >= setting_get(wanted->setting, settings))
+		return 0;
+	return config_fail(p->config, wanted->at, p->err, EXIT_CONFLICT, "settings: %s is %s and cannot be less now",
+			   wanted->setting->name,
+			   setting_format(wanted->setting, setting_get(wanted->setting, settings), now));
+}
+
+/* Those of room, or the others. */
+static int plan_settings_of(struct planning *p, const struct settings *settings, bool room)
+{
+	const struct config *config = p->config;
+
+	for (size_t i = 0; i < config->nsettings; i++) {
+		const struct config_setting *wanted = &config->settings[i];
+
+		if ((wanted->setting->kind == SETTING_ROOM) != room)
+			continue;
+		if ((room && check_room(p, settings, wanted)) ||
+		    plan_setting(p, settings, wanted->setting, wanted->value))
+			return -1;
+	}
+	return 0;
+}
+
 /* Where nothing runs, the room first: it can be had at once then. */
 int plan_settings(struct planning *p)
 {
-	const struct config *config = p->config;
 	struct settings settings;
 
 	settings_init(&settings);
 	if (p->host->running)
 		settings = *p->host->settings;
-	for (int room = 1; room >= 0; room--)
-		for (size_t i = 0; i < config->nsettings; i++)
-			if ((config->settings[i].setting->kind == SETTING_ROOM) == room &&
-			    plan_setting(p, &settings, config->settings[i].setting, config->settings[i].value))
-				return -1;
+	if (plan_settings_of(p, &settings, true) || plan_settings_of(p, &settings, false))
+		return -1;
 	for (size_t i = 0; p->prune && i < all_settings_count; i++)
-		if (is_prunable(config, &all_settings[i]) &&
+		if (is_prunable(p->config, &all_settings[i]) &&
 		    plan_setting(p, &settings, &all_settings[i], all_settings[i].initial))
 			return -1;
 	return 0;

@@ -210,6 +210,26 @@ def test_room(host):
     assert config.changes(host, "{}", "--prune") == [("set", "setting", "timeout.udp", ["value"])]
 
 
+    done = config.apply(host, "settings: {timeout.icmp: 90, connections: 8192}\n", "--dry-run", "-j")
+    assert [change["name"] for change in json.loads(done.stdout)["changes"]] == ["timeout.icmp"]
+    config.apply(host, "settings: {connections: 16384}")
+    assert host.json()["connections"]["max"] == 16384
+    done = config.apply(host, "settings: {timeout.icmp: 90, connections: 8192}", "--dry-run", check=False)
+    assert done.returncode == 4 and done.stderr.startswith("nsbpf: stdin:1:30: settings: connections is 16384")
+
+
+def test_what_had_better_be_known(host):
+    host.ip("route", "delete", "default")
+    host.ip("-6", "route", "delete", "default")
+    text = "endpoints: {WEB: {mtu: 1000}, DB: }"
+    warnings = ("1 of 2 new endpoints have no IPv6: its MTU is less than 1280; no uplink, so no way outside: there is no "
+                "default route (`nsbpf uplink add DEV` names one)")
+    assert json.loads(config.apply(host, text, "-j").stdout)["warning"] == warnings
+    host.nsbpf("down")
+    assert config.apply(host, text).stdout.splitlines()[-1] == warnings
+    assert config.apply(host, text).stdout == "unchanged\n"
+
+
 def test_what_fails_is_told(two):
     """One thing after the other, and what has been done stays."""
     two.tcp_echo(7000)
