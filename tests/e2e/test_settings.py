@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """set and get: what a host begins with, values in all spellings, and that the datapath goes by them at once."""
+import glob
 import json
 import os
 import re
@@ -302,12 +303,12 @@ def connections(host):
 
 
 def test_help_and_documents_know_every_name(host):
-    def read(name):
-        with open(os.path.join(TOP, "docs", name), encoding="utf-8") as file:
+    def read(path):
+        with open(path, encoding="utf-8") as file:
             return file.read().replace("\\", "")
 
     texts = {"help set": host.nsbpf("help", "set").stdout, "help get": host.nsbpf("help", "get").stdout,
-             "nsbpf.8": read("nsbpf.8")}
+             "manual": "".join(map(read, glob.glob(os.path.join(TOP, "docs", "nsbpf*.8"))))}
     for where, text in texts.items():
         for name, (default, _) in DEFAULTS.items():
             shown = {True: "on", None: "auto", 65536: "65536"}.get(default, f"{default}s")
