@@ -7,12 +7,13 @@
 #include "command.h"
 #include "terminal.h"
 
-static bool is_whole(const struct check *check)
+static size_t count_left(const struct check *check)
 {
+	size_t left = check->more;
+
 	for (size_t i = 0; i < check->count; i++)
-		if (!check->findings[i].mended)
-			return false;
-	return !check->more;
+		left += !check->findings[i].mended;
+	return left;
 }
 
 static json_t *finding_json(const struct finding *finding)
@@ -29,7 +30,7 @@ static json_t *check_json(const struct check *check)
 	for (size_t i = 0; i < check->count; i++)
 		json_array_append_new(findings, finding_json(&check->findings[i]));
 	return json_pack(
-		"{s:b,s:o,s:I,s:{s:I,s:I,s:I,s:I,s:I}}", "ok", is_whole(check), "findings", findings, "not_listed",
+		"{s:b,s:o,s:I,s:{s:I,s:I,s:I,s:I,s:I}}", "ok", !count_left(check), "findings", findings, "not_listed",
 		(json_int_t)check->more, "looked_at", "networks", (json_int_t)check->looked_at.networks, "endpoints",
 		(json_int_t)check->looked_at.endpoints, "uplinks", (json_int_t)check->looked_at.uplinks, "ports",
 		(json_int_t)check->looked_at.mappings, "connections", (json_int_t)check->looked_at.connections);
@@ -48,24 +49,36 @@ static void print_finding(const struct finding *finding)
 	putchar('\n');
 }
 
+static void print_count(unsigned int count, const char *what, const char *after)
+{
+	printf("%u %s%s%s", count, what, count == 1 ? "" : "s", after);
+}
+
+static void print_well(const struct check *check)
+{
+	printf("all is as it should be: ");
+	print_count(check->looked_at.networks, "network", ", ");
+	print_count(check->looked_at.endpoints, "endpoint", ", ");
+	print_count(check->looked_at.uplinks, "uplink", ", ");
+	print_count(check->looked_at.mappings, "port", ", ");
+	print_count(check->looked_at.connections, "connection", "\n");
+}
+
 static void print_check(const struct check *check, bool running)
 {
+	size_t left = count_left(check);
+
 	for (size_t i = 0; i < check->count; i++)
 		print_finding(&check->findings[i]);
 	if (check->more)
 		printf("... and %zu more\n", check->more);
-	if (!running && !check->count) {
+	if (left)
+		printf("%zu difference%s%s\n", left, left == 1 ? "" : "s",
+		       check->repair ? " left" : " (`nsbpf check --repair` mends what can be mended while it runs)");
+	else if (running)
+		print_well(check);
+	else
 		puts("nothing runs here");
-		return;
-	}
-	if (!is_whole(check)) {
-		if (!check->repair)
-			puts("`nsbpf check --repair` mends what can be mended while it runs");
-		return;
-	}
-	printf("all is as it should be: %u networks, %u endpoints, %u uplinks, %u ports, %u connections\n",
-	       check->looked_at.networks, check->looked_at.endpoints, check->looked_at.uplinks,
-	       check->looked_at.mappings, check->looked_at.connections);
 }
 
 /* With the lock, as another command at work would look like drift; but where nothing runs looking makes nothing, not
@@ -117,7 +130,7 @@ int cmd_check(int argc, char **argv)
 		ret = report(&err);
 	else if (json_output)
 		ret = report_json(check_json(&check));
-	if (!ret && !is_whole(&check))
+	if (!ret && count_left(&check))
 		ret = EXIT_DRIFT;
 	check_free(&check);
 	return ret;
