@@ -81,16 +81,44 @@ int cmd_help(int argc, char **argv)
 	return EXIT_DONE;
 }
 
+static bool is_json(const char *word)
+{
+	return !strcmp(word, "-j") || !strcmp(word, "--json");
+}
+
+/* Takes -j out from among the words, wherever it stands: an error is JSON, too, whichever word it is about. */
+static void take_json(int *argc, char **argv)
+{
+	bool options = true;
+	int kept = 1;
+
+	for (int i = 1; i < *argc; i++) {
+		options = options && strcmp(argv[i], "--");
+		if (options && is_json(argv[i]))
+			json_output = true;
+		else
+			argv[kept++] = argv[i];
+	}
+	*argc = kept;
+}
+
+/* What follows these are somebody else's words: of the command to be run, or of one that is being typed. */
+static bool has_own_words(const char *verb)
+{
+	return !strcmp(verb, "exec") || !strcmp(verb, "complete");
+}
+
 int main(int argc, char **argv)
 {
 	const struct command *command;
 
-	/* -j may stand before the verb, too; of the commands that run another one, only there. */
-	while (argc > 1 && (!strcmp(argv[1], "-j") || !strcmp(argv[1], "--json"))) {
+	while (argc > 1 && is_json(argv[1])) {
 		json_output = true;
 		argc--;
 		argv++;
 	}
+	if (argc > 1 && !has_own_words(argv[1]))
+		take_json(&argc, argv);
 	if (argc == 1)
 		return cmd_status(1, argv);
 	if (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {

@@ -54,10 +54,6 @@ static int parse_word(char *word, char ***next, char **end, const struct option_
 	char *equals = is_long ? strchr(word, '=') : NULL;
 	const struct option_spec *spec;
 
-	if (!strcmp(word, "-j") || !strcmp(word, "--json")) {
-		json_output = true;
-		return 0;
-	}
 	if (is_long)
 		spec = find(specs, word + 2, (equals ? equals : strchr(word, '\0')) - word - 2);
 	else

@@ -222,7 +222,8 @@ def test_port_held_elsewhere_is_free(ready):
 @pytest.mark.parametrize("code, command", [
     (USAGE, ["-j", "frobnicate"]), (USAGE, ["-j", "add", "a/b"]), (USAGE, ["-j", "add", "a\udcff"]),
     (USAGE, ["add", "a\"b\\\n", "-j"]), (MISSING, ["expose", "nobody", "80", "--json"]),
-    (CONFLICT, ["-j", "network", "del", "default"]),
+    (CONFLICT, ["-j", "network", "del", "default"]), (USAGE, ["frobnicate", "-j"]), (USAGE, ["version", "more", "-j"]),
+    (USAGE, ["conntrack", "-j"]), (USAGE, ["conntrack", "frobnicate", "--json"]), (USAGE, ["network", "-j", "what"]),
 ], ids=["words", "name", "bytes", "quoting", "missing", "conflict"])
 def test_errors_as_json(ready, code, command):
     done = ready.nsbpf(*command, check=False)
