@@ -224,7 +224,8 @@ def test_port_held_elsewhere_is_free(ready):
     (USAGE, ["add", "a\"b\\\n", "-j"]), (MISSING, ["expose", "nobody", "80", "--json"]),
     (CONFLICT, ["-j", "network", "del", "default"]), (USAGE, ["frobnicate", "-j"]), (USAGE, ["version", "more", "-j"]),
     (USAGE, ["conntrack", "-j"]), (USAGE, ["conntrack", "frobnicate", "--json"]), (USAGE, ["network", "-j", "what"]),
-], ids=["words", "name", "bytes", "quoting", "missing", "conflict"])
+], ids=["words", "name", "bytes", "quoting", "missing", "conflict", "behind", "version", "no word", "wrong word",
+        "between"])
 def test_errors_as_json(ready, code, command):
     done = ready.nsbpf(*command, check=False)
     assert done.returncode == code and done.stdout == ""
