@@ -161,9 +161,9 @@ int datapath_copy_run(const struct datapath_copy *copy, const struct copy_hook *
 		      struct copy_run *result, struct error *err)
 {
 	struct __sk_buff skb = { .ifindex = hook->ifindex, .ingress_ifindex = hook->ingress_ifindex };
-	unsigned char frame[PACKET_MAX];
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = packet_build(packet, frame),
-		    .data_out = result->frame, .data_size_out = sizeof(result->frame), .ctx_in = &skb,
+	struct packet_frame frame;
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame.bytes, .data_size_in = packet_build(packet, &frame),
+		    .data_out = result->frame.bytes, .data_size_out = sizeof(result->frame.bytes), .ctx_in = &skb,
 		    .ctx_size_in = sizeof(skb), .repeat = 1);
 
 	if (run(copy, hook->program, &opts, err))

@@ -32,7 +32,7 @@ void datapath_copy_close(struct datapath_copy *copy);
 /* What came of a packet. */
 struct copy_run {
 	int action; /* TC_ACT_* */
-	unsigned char frame[PACKET_MAX + 1024];
+	struct packet_frame frame;
 	size_t length;
 };
 

@@ -72,7 +72,7 @@ static int look_at_each(__u32 ifindex, const struct uplink *uplink, void *arg)
 static void dropped(struct tracing *t)
 {
 	struct explanation *e = t->e;
-	const char *error = t->run.action == TC_ACT_REDIRECT ? packet_icmp_error(t->run.frame, t->run.length) : NULL;
+	const char *error = t->run.action == TC_ACT_REDIRECT ? packet_icmp_error(&t->run.frame, t->run.length) : NULL;
 
 	e->outcome = OUTCOME_DROPPED;
 	e->reason = t->reason;
@@ -206,17 +206,25 @@ static int find_uplink(struct tracing *t, struct link *link, struct error *err)
 	return 0;
 }
 
-/* To an endpoint's own address, and its network is not routed. */
-static int to_stranger(struct tracing *t, const struct link *uplink, unsigned int slot, struct error *err)
+/* To an endpoint's own address. */
+static void say_addressee(struct tracing *t, unsigned int slot)
 {
-	const char *forwarding = addr_is4(&t->tuple.daddr) ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding";
+	const bool is4 = addr_is4(&t->tuple.daddr);
 	char text[ADDR_TEXT];
-	struct copy_hook hook = { "to_endpoint", t->host->endpoints[slot].ifindex, uplink->ifindex };
-	int forwards = 0;
 
 	load_endpoint(t, slot);
-	say(t, "endpoint", "%s is %s in network %s, which is not routed", addr_format(&t->tuple.daddr, text),
-	    t->endpoint.name, t->network.name);
+	say(t, "endpoint", "%s is %s in network %s, which is %srouted", addr_format(&t->tuple.daddr, text),
+	    t->endpoint.name, t->network.name,
+	    t->network.flags & (is4 ? NETWORK_ROUTED4 : NETWORK_ROUTED6) ? "" : "not ");
+}
+
+/* from_uplink leaves it to the host's stack, and that may forward it: not past to_endpoint. */
+static int to_stranger(struct tracing *t, const struct link *uplink, struct error *err)
+{
+	const char *forwarding = addr_is4(&t->tuple.daddr) ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding";
+	const struct copy_hook hook = { "to_endpoint", t->endpoint.ifindex, uplink->ifindex };
+	int forwards = 0;
+
 	if (!sysctl_read(forwarding, &forwards) && !forwards)
 		say(t, "host", "forwards nothing (%s is 0), and so drops it already", forwarding);
 	if (trace_run(t, &hook, somebody, uplink->mac, err))
@@ -225,7 +233,7 @@ static int to_stranger(struct tracing *t, const struct link *uplink, unsigned in
 	return 0;
 }
 
-/* No connection knows it, and nobody exposed the port; but it is counted as an endpoint's. */
+/* No connection knows it, and nobody exposed the port; but it is counted as an endpoint's, or was given to one. */
 static void say_bound(struct tracing *t)
 {
 	load_endpoint(t, t->blamed);
@@ -248,18 +256,20 @@ static int from_outside(struct tracing *t, struct error *err)
 		return -1;
 	say(t, "uplink", "it comes in by %s", link.name);
 	look_at_uplink(t, link.ifindex);
-	if (!t->was_known && say_mapping(t, &mapping))
+	slot = slot_of_address(t->host, &t->tuple.daddr);
+	if (t->was_known)
+		load_endpoint(t, tracing_conn(t) ? tracing_conn(t)->endpoint : 0);
+	else if (slot)
+		say_addressee(t, slot);
+	else if (say_mapping(t, &mapping))
 		load_endpoint(t, mapping.endpoint);
-	else if (tracing_conn(t))
-		load_endpoint(t, tracing_conn(t)->endpoint);
 	else if (t->blamed)
 		say_bound(t);
 	say_connection(t);
 	if (!conclude(t))
 		return 0;
-	slot = slot_of_address(t->host, &t->tuple.daddr);
 	if (slot)
-		return to_stranger(t, &link, slot, err);
+		return to_stranger(t, &link, err);
 	if (!host_address_kind(t->host, &t->tuple.daddr))
 		say(t, "host", "the destination is not its address");
 	look_at_listeners(t, 0, &t->tuple);

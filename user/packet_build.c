@@ -124,16 +124,16 @@ static void build_ip6(const struct packet_spec *spec, void *at, unsigned int siz
 	memcpy(&ip->ip6_dst, &spec->tuple.daddr, sizeof(ip->ip6_dst));
 }
 
-size_t packet_build(const struct packet_spec *spec, unsigned char frame[PACKET_MAX])
+size_t packet_build(const struct packet_spec *spec, struct packet_frame *frame)
 {
 	unsigned int least = packet_least(&spec->tuple), size = spec->size > least ? spec->size : least;
 	unsigned int header = ip_header(&spec->tuple);
-	unsigned char *ip = frame + ETH_HLEN, *l4 = ip + header;
-	struct ethhdr *eth = (struct ethhdr *)frame;
+	unsigned char *ip = frame->bytes + ETH_HLEN, *l4 = ip + header;
+	struct ethhdr *eth = (struct ethhdr *)frame->bytes;
 
 	if (size > PACKET_MAX - ETH_HLEN)
 		size = PACKET_MAX - ETH_HLEN;
-	memset(frame, 0, ETH_HLEN + size);
+	memset(frame->bytes, 0, ETH_HLEN + size);
 	memcpy(eth->h_dest, spec->to_mac, sizeof(eth->h_dest));
 	memcpy(eth->h_source, spec->from_mac, sizeof(eth->h_source));
 	eth->h_proto = htons(is4(&spec->tuple) ? ETH_P_IP : ETH_P_IPV6);
@@ -190,11 +190,11 @@ static const char *icmp6_error(unsigned char type, unsigned char code)
 	}
 }
 
-const char *packet_icmp_error(const unsigned char *frame, size_t length)
+const char *packet_icmp_error(const struct packet_frame *frame, size_t length)
 {
-	const struct ethhdr *eth = (const struct ethhdr *)frame;
-	const struct iphdr *ip4 = (const struct iphdr *)(frame + ETH_HLEN);
-	const struct ip6_hdr *ip6 = (const struct ip6_hdr *)(frame + ETH_HLEN);
+	const struct ethhdr *eth = (const struct ethhdr *)frame->bytes;
+	const struct iphdr *ip4 = (const struct iphdr *)(frame->bytes + ETH_HLEN);
+	const struct ip6_hdr *ip6 = (const struct ip6_hdr *)(frame->bytes + ETH_HLEN);
 	const unsigned char *icmp4 = (const unsigned char *)(ip4 + 1), *icmp6 = (const unsigned char *)(ip6 + 1);
 
 	if (length < ETH_HLEN + sizeof(*ip6) + sizeof(struct icmphdr))

@@ -22,10 +22,16 @@ struct packet_spec {
 /* How large an IP datagram is at least. */
 unsigned int packet_least(const struct tuple *tuple);
 
-/* The length of the frame. */
-size_t packet_build(const struct packet_spec *spec, unsigned char frame[PACKET_MAX]);
+/* Two bytes before the Ethernet header align the IP header, as the kernel does (NET_IP_ALIGN). */
+struct packet_frame {
+	unsigned char pad[2];
+	unsigned char bytes[PACKET_MAX + 1024]; /* an ICMP error is longer than what it is about */
+} __attribute__((aligned(8)));
+
+/* The frame's length. */
+size_t packet_build(const struct packet_spec *spec, struct packet_frame *frame);
 
 /* If the frame is an ICMP error, "time exceeded" and the like, else NULL. */
-const char *packet_icmp_error(const unsigned char *frame, size_t length);
+const char *packet_icmp_error(const struct packet_frame *frame, size_t length);
 
 #endif

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 from golden import golden
+from listening import listen
 from topology import HOST_ADDRESS, HOST_ADDRESS6, OUTSIDE_ADDRESS, OUTSIDE_FAR, OUTSIDE_FAR6, TOP, Host, wait_for
 
 sys.path.append(os.path.join(TOP, "tests", "packets"))
@@ -135,6 +136,18 @@ def test_stranger(busy):
     busy.nsbpf("add", busy.db.name)  # ... takes lo's forwarding along
 
 
+def test_routed_network(busy):
+    """Its endpoints' own addresses, both ways, and no connection."""
+    busy.nsbpf("network", "add", "dmz", "--mode", "routed", "--subnet", "203.0.113.128/25")
+    mail = busy.add("mail", "--network", "dmz")
+    for source, destination in ((OUTSIDE_ADDRESS, mail.address), (mail.address, OUTSIDE_FAR)):
+        told = why(busy, "icmp", source, destination)
+        assert (told["verdict"], told["ok"]) == ("forwarded", True)
+        assert (told["becomes"]["source"], told["becomes"]["destination"]) == (source, destination)
+        assert "connection" not in stages(told)
+    assert "which is routed" in text_of(why(busy, "icmp", OUTSIDE_ADDRESS, mail.address), "endpoint")
+
+
 def read_maps(host):
     values = {}
     for name in os.listdir(f"{host.pin_directories()[0]}/maps"):
@@ -154,16 +167,21 @@ def read_maps(host):
 
 
 def test_no_side_effects(busy):
-    """All maps are as they were, for packets that would open connections, take NAT ports or be dropped."""
+    """All maps are as they were, for packets that would open connections, take NAT ports or be dropped; and who listens
+    hears nothing."""
     packets = [("tcp", busy.web.address, f"{OUTSIDE_FAR}:80"), ("tcp", OUTSIDE_ADDRESS, f"{HOST_ADDRESS}:8080"),
                ("tcp", OUTSIDE_ADDRESS, f"{HOST_ADDRESS}:5432"), ("icmp", busy.web.address, busy.probe.address),
                ("udp", busy.web.address, f"{OUTSIDE_FAR}:7", "--size", "1600"),
                ("tcp", busy.probe.address, f"{HOST_ADDRESS}:8080")]
-    before = wait_for(lambda: (maps := read_maps(busy)) == read_maps(busy) and maps)
-    for packet in packets:
-        busy.nsbpf("why", *packet)
-    after = read_maps(busy)
-    assert [name for name in before if before[name] != after[name]] == []
+    with listen(busy, "monitor") as listener:
+        before = wait_for(lambda: (maps := read_maps(busy)) == read_maps(busy) and maps)
+        for packet in packets:
+            busy.nsbpf("why", *packet)
+        after = read_maps(busy)
+        assert [name for name in before if before[name] != after[name]] == []
+        busy.web.ping(busy.probe.address, timeout=0.1)
+        listener.event(event="drop", reason="isolated")
+        assert len(listener.lines) == 2
 
 
 @pytest.mark.parametrize("words, complaint", [
