@@ -178,8 +178,8 @@ def test_lost_ones_are_counted(busy):
 
 def test_ends(busy, tmp_path):
     """By time, by a signal, and by whoever reads it: each time nobody listens afterwards."""
-    assert listen(busy, "monitor", "--time", "1", "--drops").ended()["events"] == 0
-    text = Text(busy, tmp_path, "monitor", "--drops")
+    assert listen(busy, "monitor", "--time", "1", "--drops", "--port", "1").ended()["events"] == 0
+    text = Text(busy, tmp_path, "monitor", "--drops", "--port", "1")
     out, err, code = text.end(signal.SIGTERM)
     assert (out, err, code) == ("", "nsbpf: listening\nnsbpf: 0 events, 0 lost\n", 0)
     shell = busy.popen("sh", "-c", f"('{NSBPF}' -j monitor; echo $? >'{tmp_path}/code') 2>'{tmp_path}/err' | head -n 1",
