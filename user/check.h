@@ -14,6 +14,7 @@ struct finding {
 	char should[CHECK_TEXT];
 	char is[CHECK_TEXT];
 	bool mended;
+	bool passes;              /* by itself, with the next command that adds something */
 	char why_not[CHECK_TEXT]; /* what came of the attempt to mend it, or what else mends it; "" */
 };
 
@@ -41,6 +42,8 @@ __attribute__((format(printf, 4, 5))) bool check_differs(struct check *check, co
 void check_outcome(struct check *check, int ret); /* 0 or -errno */
 /* The same of a function that fills in an error: `ret` 0, or anything else with err. */
 void check_outcome_of(struct check *check, int ret, const struct error *err);
+/* The last difference is one that the next command mends anyway. */
+void check_passes(struct check *check);
 /* The last difference is nothing that can be mended here; what can. */
 __attribute__((format(printf, 2, 3))) void check_advise(struct check *check, const char *fmt, ...);
 

@@ -100,14 +100,17 @@ static void check_uplink_addresses(struct check *check, __u32 ifindex, const str
 {
 	struct addr_pair is = { .v6 = uplink->addr6 }, should;
 	char should_text[2 * ADDR_TEXT + 2], is_text[2 * ADDR_TEXT + 2];
+	bool mend;
 
 	if (uplink->addr4)
 		is.v4 = addr_from4(uplink->addr4);
 	if (uplink_addresses(check->host, ifindex, &should) ||
 	    (addr_equal(&should.v4, &is.v4) && addr_equal(&should.v6, &is.v6)))
 		return;
-	if (check_differs(check, "addresses in the datapath", format_addresses(&should, should_text), "%s",
-			  format_addresses(&is, is_text)))
+	mend = check_differs(check, "addresses in the datapath", format_addresses(&should, should_text), "%s",
+			     format_addresses(&is, is_text));
+	check_passes(check);
+	if (mend)
 		refresh_uplinks(check);
 }
 

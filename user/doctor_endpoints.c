@@ -19,11 +19,11 @@ static void report_findings(struct doctor *d, const struct check *check)
 	for (size_t i = 0; i < count; i++) {
 		const struct finding *finding = &check->findings[i];
 
-		doctor_say(d, LEVEL_PROBLEM, finding->object, "%s: should be %s, is %s", finding->what, finding->should,
-			   finding->is);
+		doctor_say(d, finding->passes ? LEVEL_WARNING : LEVEL_PROBLEM, finding->object,
+			   "%s: should be %s, is %s", finding->what, finding->should, finding->is);
 		if (finding->why_not[0])
 			doctor_why(d, "%s", finding->why_not);
-		else
+		if (finding->passes || !finding->why_not[0])
 			doctor_fix(d, "nsbpf check --repair");
 	}
 	if (check->count + check->more > count) {

@@ -210,6 +210,15 @@ def test_drift(busy):
     assert bad(busy) == {}
 
 
+def test_a_new_address(busy):
+    busy.add_address("203.0.113.99/32", "up0")
+    found = the_only(busy, "warning", "host", "addresses in the datapath: .* without 203.0.113.99")
+    busy.nsbpf(*found["fix"].split()[1:])
+    assert bad(busy) == {}
+    busy.ip("address", "del", "203.0.113.99/32", "dev", "up0")
+    busy.nsbpf(*found["fix"].split()[1:])
+
+
 def test_pin_gone(host):
     host.add("a")
     os.unlink(f"{host.pin_directories()[0]}/maps/drops")
