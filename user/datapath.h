@@ -35,7 +35,8 @@ int datapath_program(const struct nsbpf *skel, const char *name);
 int datapath_pin(const struct nsbpf *skel, const char *dir, struct error *err);
 /* From here on connections end: the timer that goes over them. */
 int datapath_make_sweep(const struct nsbpf *skel, struct error *err);
-/* Where maps are shared: builds conn_index and bindings from what `connections`, `deadlines` and `nat_ports` have. */
+/* Where maps are shared: builds conn_index and bindings from what `connections`, `deadlines` and `nat_ports` have. How
+ * many connections there was no room for, or that are there twice; -1 with err. */
 int datapath_index(const struct nsbpf *skel, __u32 connections, struct error *err);
 
 /* What a map is pinned as, or NULL. */

@@ -27,9 +27,13 @@ static bool is_shared(const char *map)
 	return false;
 }
 
-/* What is not on either list begins empty: counters, rates, fragments. The indexes are made anew, see below. */
-static const char *const copied[] = { "connections", "traffic",  "deadlines",     "places",    "usage",
-				      "pressure",    "openings", "nat_addresses", "nat_ports", "vain_searches" };
+/*
+ * What is not on either list begins empty: counters, rates, fragments. The indexes are made anew, see below. The live
+ * datapath writes meanwhile, so the order matters: a place that was in use comes before what was in it, which stays
+ * there for a while; and a place that is free before the number of those that were taken.
+ */
+static const char *const copied[] = { "deadlines", "connections", "traffic",       "places",    "usage",
+				      "pressure",  "openings",    "nat_addresses", "nat_ports", "vain_searches" };
 
 /* A single value may have a lock in it, and then there are no batches. */
 static int copy_value(int to, int from, size_t size)
@@ -114,7 +118,8 @@ static int look_at_all(struct datapath_copy *copy, struct error *err)
 	return 0;
 }
 
-/* The live datapath writes meanwhile: what begins or ends in these milliseconds may be whole or not in the copy. */
+/* A place that was given to another connection meanwhile may hold what is in a third one, too: then the index has one
+ * of the two, and the packet that is asked about has to be very unlucky to be theirs. */
 int datapath_copy_open(struct datapath_copy *copy, struct host *host, const char *program, struct error *err)
 {
 	const char *const programs[] = { program,          "to_endpoint", "tell_route", "index_connections",
@@ -132,7 +137,7 @@ int datapath_copy_open(struct datapath_copy *copy, struct host *host, const char
 	for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++)
 		if (copy_map(copy, copied[i], err))
 			return -1;
-	return datapath_index(copy->skel, options.connections, err) || look_at_all(copy, err) ? -1 : 0;
+	return datapath_index(copy->skel, options.connections, err) < 0 || look_at_all(copy, err) ? -1 : 0;
 }
 
 static void unmap(const void *memory, size_t size)

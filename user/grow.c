@@ -99,7 +99,10 @@ static int fill(const struct nsbpf *skel, struct table *to, struct table *from, 
 	if (ret)
 		return fail(err, EXIT_SYSTEM, "cannot wait for BPF programs: %s", strerror(-ret));
 	table_copy(to, from);
-	return datapath_index(skel, to->room, err) || datapath_make_sweep(skel, err) ? -1 : 0;
+	ret = datapath_index(skel, to->room, err);
+	if (ret > 0)
+		return fail(err, EXIT_SYSTEM, "%d connections find no room in the new index; try again", ret);
+	return ret || datapath_make_sweep(skel, err) ? -1 : 0;
 }
 
 struct replacing {
