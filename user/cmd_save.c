@@ -36,45 +36,71 @@ static char *as_yaml(const json_t *json, struct error *err)
 	return text;
 }
 
-/* 0 or -errno. */
-static int write_text(const char *path, mode_t mode, const char *text)
+/* 0 or -errno; the descriptor is closed in any case. */
+static int write_text(int fd, const char *text)
 {
-	FILE *f = fopen(path, "we");
+	FILE *f = fdopen(fd, "w");
 	int ret = 0;
 
-	if (!f)
-		return -errno;
-	if (mode && fchmod(fileno(f), mode))
+	if (!f) {
 		ret = -errno;
-	if (!ret && (fputs(text, f) < 0 || fflush(f)))
+		close(fd);
+		return ret;
+	}
+	if (fputs(text, f) < 0 || fflush(f))
 		ret = -errno;
 	/* Not all that is no file knows it. */
-	if (!ret && fsync(fileno(f)) && errno != EINVAL && errno != EROFS)
+	if (!ret && fsync(fd) && errno != EINVAL && errno != EROFS)
 		ret = -errno;
 	if (fclose(f) && !ret)
 		ret = -errno;
 	return ret;
 }
 
-/* Whole or not at all; what is no regular file (a pipe, a device, a link to somewhere) is just written to. */
-static int replace_file(const char *path, const char *text)
+/* What a new file gets. */
+static mode_t usual_mode(void)
+{
+	mode_t mask = umask(0);
+
+	umask(mask);
+	return 0666 & ~mask;
+}
+
+/* Beside the file, by a name that nobody has: it may be in a directory that others write to. */
+static int replace_regular(const char *path, mode_t mode, const char *text)
 {
 	char temp[PATH_MAX];
-	struct stat st;
-	int ret;
+	int fd, ret;
 
-	if (lstat(path, &st))
-		st.st_mode = S_IFREG;
-	if (!S_ISREG(st.st_mode))
-		return write_text(path, 0, text);
-	if (snprintf(temp, sizeof(temp), "%s.new", path) >= (int)sizeof(temp))
+	if (snprintf(temp, sizeof(temp), "%s.XXXXXX", path) >= (int)sizeof(temp))
 		return -ENAMETOOLONG;
-	ret = write_text(temp, st.st_mode & 07777, text);
+	fd = mkostemp(temp, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = fchmod(fd, mode) ? -errno : 0;
+	if (ret)
+		close(fd);
+	else
+		ret = write_text(fd, text);
 	if (!ret && rename(temp, path))
 		ret = -errno;
 	if (ret)
 		unlink(temp);
 	return ret;
+}
+
+/* Whole or not at all; what is no regular file (a pipe, a device, a link to somewhere) is just written to. */
+static int replace_file(const char *path, const char *text)
+{
+	struct stat st;
+	int fd;
+
+	if (lstat(path, &st))
+		return replace_regular(path, usual_mode(), text);
+	if (S_ISREG(st.st_mode))
+		return replace_regular(path, st.st_mode & 07777, text);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CREAT | O_CLOEXEC, 0666);
+	return fd < 0 ? -errno : write_text(fd, text);
 }
 
 /* Does the file say just this already? */

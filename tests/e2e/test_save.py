@@ -28,6 +28,7 @@ def test_nothing_runs(empty, tmp_path):
     assert empty.json("save") == {"settings": {}, "uplinks": [], "networks": {}, "endpoints": {}}
     path = tmp_path / "saved.yaml"
     empty.nsbpf("save", path)
+    assert path.stat().st_mode & 0o777 == 0o644
     assert empty.nsbpf("apply", path, "--prune").stdout == "unchanged\n"
     assert empty.pin_directories() == [], "neither makes a host"
 
