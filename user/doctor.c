@@ -57,6 +57,12 @@ void doctor_fix(struct doctor *doctor, const char *fmt, ...)
 	va_end(args);
 }
 
+void doctor_more(struct doctor *doctor, const char *subject, unsigned int count, const char *what)
+{
+	if (count > DOCTOR_ALIKE)
+		doctor_say(doctor, LEVEL_WARNING, subject, "%u more %s", count - DOCTOR_ALIKE, what);
+}
+
 /* Another command at work would look like one that was killed. So that is waited for; what is open is of before. */
 static int reopen_locked(struct doctor *doctor)
 {

@@ -35,6 +35,10 @@ __attribute__((format(printf, 4, 5))) void doctor_say(struct doctor *doctor, enu
 __attribute__((format(printf, 2, 3))) void doctor_why(struct doctor *doctor, const char *fmt, ...);
 __attribute__((format(printf, 2, 3))) void doctor_fix(struct doctor *doctor, const char *fmt, ...);
 
+/* So many warnings of one kind are told one by one, of the others only how many they are. */
+#define DOCTOR_ALIKE 10
+void doctor_more(struct doctor *doctor, const char *subject, unsigned int count, const char *what);
+
 /* The parts, in the order in which they are reported. */
 void doctor_kernel(struct doctor *doctor);
 void doctor_system(struct doctor *doctor);

@@ -46,11 +46,17 @@ static void look_at_state(struct doctor *d)
 	check_free(&check);
 }
 
-static void look_at_mtu(struct doctor *d, const char *subject, const struct endpoint *endpoint)
+struct looking {
+	struct doctor *doctor;
+	unsigned int too_large, without_resolver;
+};
+
+static void look_at_mtu(struct looking *l, const char *subject, const struct endpoint *endpoint)
 {
+	struct doctor *d = l->doctor;
 	unsigned int smallest = uplinks_mtu(&d->host);
 
-	if (endpoint->mtu <= smallest)
+	if (endpoint->mtu <= smallest || ++l->too_large > DOCTOR_ALIKE)
 		return;
 	doctor_say(d, LEVEL_WARNING, subject, "MTU %u is larger than an uplink's, %u", endpoint->mtu, smallest);
 	doctor_why(d,
@@ -61,7 +67,8 @@ static void look_at_mtu(struct doctor *d, const char *subject, const struct endp
 static int look_at_endpoint(unsigned int slot, const struct endpoint *endpoint, void *arg)
 {
 	char subject[NSBPF_NAME_MAX + 16];
-	struct doctor *d = arg;
+	struct looking *l = arg;
+	struct doctor *d = l->doctor;
 	struct link link;
 
 	(void)slot;
@@ -69,8 +76,8 @@ static int look_at_endpoint(unsigned int slot, const struct endpoint *endpoint, 
 	if (endpoint->state != SLOT_READY || link_get_index(d->host.nl, endpoint->ifindex, &link))
 		return 0;
 	doctor_xdp(d, subject, &link);
-	look_at_mtu(d, subject, endpoint);
-	if (resolv_is_reachable(endpoint->name))
+	look_at_mtu(l, subject, endpoint);
+	if (resolv_is_reachable(endpoint->name) || ++l->without_resolver > DOCTOR_ALIKE)
 		return 0;
 	doctor_say(d, LEVEL_WARNING, subject, "its resolv.conf names no server that it could reach");
 	doctor_why(d, "127.0.0.53 and its like are the host's own: names are not resolved inside");
@@ -80,6 +87,10 @@ static int look_at_endpoint(unsigned int slot, const struct endpoint *endpoint, 
 
 void doctor_endpoints(struct doctor *d)
 {
+	struct looking l = { .doctor = d };
+
 	look_at_state(d);
-	endpoint_each(&d->host, look_at_endpoint, d);
+	endpoint_each(&d->host, look_at_endpoint, &l);
+	doctor_more(d, "endpoints", l.too_large, "whose MTU is larger than an uplink's");
+	doctor_more(d, "endpoints", l.without_resolver, "whose resolv.conf names no server that they could reach");
 }

@@ -21,6 +21,7 @@ struct looking {
 	struct ports *host;
 	struct ports *endpoints[NSBPF_MAX_ENDPOINTS]; /* by slot; only of those that were asked about */
 	unsigned int local_first, local_last;         /* ip_local_port_range */
+	unsigned int silent;                          /* behind which nobody listens */
 };
 
 static int note_tcp(const struct host_socket *socket, void *arg)
@@ -82,7 +83,8 @@ static void look_at_listener(struct looking *l, const struct mapping *mapping, c
 		ns_fd = netns_open(endpoint->name);
 		*ports = ns_fd < 0 ? NULL : read_ports(ns_fd);
 	}
-	if (!*ports || is_any_bound(*ports, mapping->proto, mapping->target, mapping->last - mapping->first + 1))
+	if (!*ports || is_any_bound(*ports, mapping->proto, mapping->target, mapping->last - mapping->first + 1) ||
+	    ++l->silent > DOCTOR_ALIKE)
 		return;
 	doctor_say(l->doctor, LEVEL_WARNING, subject, "nobody listens on port %u in %s", mapping->target,
 		   endpoint->name);
@@ -126,6 +128,7 @@ static void look(struct looking *l)
 		doctor_say(l->doctor, LEVEL_NOTE, "ports", "the host's sockets cannot be looked at");
 	else
 		mapping_each(&l->doctor->host, look_at_mapping, l);
+	doctor_more(l->doctor, "ports", l->silent, "exposed ports behind which nobody listens");
 	free(l->host);
 	for (unsigned int slot = 0; slot < NSBPF_MAX_ENDPOINTS; slot++)
 		free(l->endpoints[slot]);

@@ -248,6 +248,17 @@ def test_exposed_ports(busy):
         busy.nsbpf("unexpose", busy.a.name, ports)
 
 
+def test_many_alike(busy):
+    """Ten of a kind are told, of the others how many they are."""
+    for port in range(7000, 7012):
+        busy.nsbpf("expose", busy.a.name, f"{port}:81")
+    found = bad(busy)
+    assert len(found) == 11 and ("warning", "ports", "2 more exposed ports behind which nobody listens") in found
+    for port in range(7000, 7012):
+        busy.nsbpf("unexpose", busy.a.name, f"{port}:81")
+    assert bad(busy) == {}
+
+
 def test_tables_are_full(busy):
     """By their counters, which is what it looks at."""
     before = maps.entry(busy, "usage", 1), maps.entry(busy, "usage", 0)
