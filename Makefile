@@ -83,8 +83,9 @@ $(B)/bench/%.bpf.o: tests/bench/%.bpf.c
 bench-tools: $(BENCH_TOOLS) $(BENCH_PROGRAMS)
 -include $(BENCH_TOOLS:=.d) $(BENCH_PROGRAMS:.o=.d)
 
-# What lies where below PREFIX, but for the program.
-COMPLETIONS := share/bash-completion/completions/nsbpf share/zsh/vendor-completions/_nsbpf \
+# What lies where below PREFIX, but for the program. Debian's packages have another directory for zsh.
+ZSH ?= share/zsh/site-functions
+COMPLETIONS := share/bash-completion/completions/nsbpf $(ZSH)/_nsbpf \
 	share/fish/vendor_completions.d/nsbpf.fish
 
 install: $(B)/nsbpf

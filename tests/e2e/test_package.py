@@ -15,7 +15,7 @@ from topology import TOP
 
 MANUALS = sorted(name for name in os.listdir(f"{TOP}/docs") if name.endswith(".8"))
 COMPLETIONS = ["share/bash-completion/completions/nsbpf", "share/fish/vendor_completions.d/nsbpf.fish",
-               "share/zsh/vendor-completions/_nsbpf"]
+               "share/zsh/site-functions/_nsbpf"]
 INSTALLED = ["sbin/nsbpf", *COMPLETIONS, *(f"share/man/man8/{name}" for name in MANUALS)]
 
 
@@ -48,7 +48,8 @@ def test_install_and_uninstall(tmp_path):
 
 
 def test_contents(unpacked):
-    usr = [f"usr/{name}.gz" if "/man/" in name else f"usr/{name}" for name in INSTALLED]
+    usr = [f"usr/{name}.gz" if "/man/" in name else f"usr/{name}".replace("site-functions", "vendor-completions")
+           for name in INSTALLED]
     documents = [f"usr/share/doc/nsbpf/{name}"
                  for name in ("README.md", "changelog.Debian.gz", "copyright", "examples/nsbpf.yaml", "json.md")]
     control = [f"DEBIAN/{name}" for name in ("control", "md5sums", "postinst", "postrm", "prerm")]
