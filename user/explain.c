@@ -43,9 +43,10 @@ static void give_advice(struct tracing *t, enum drop_reason reason)
 {
 	char source[ADDR_TEXT], destination[ADDR_TEXT], device[IFNAMSIZ] = "", port[32] = "";
 	const struct endpoint *target = &t->host->endpoints[slot_of_device(t->route.oif)];
-	struct network other = { 0 };
-	const struct advice_names names = { .endpoint = t->slot ? t->endpoint.name : NULL,
-					    .network = t->slot ? t->network.name : NULL,
+	const struct endpoint *whose = t->owner ? &t->host->endpoints[t->owner] : &t->endpoint;
+	struct network network = { 0 }, other = { 0 };
+	const struct advice_names names = { .endpoint = whose->name,
+					    .network = network.name,
 					    .target = target->name,
 					    .other = other.name,
 					    .source = addr_format(&t->tuple.saddr, source),
@@ -55,6 +56,7 @@ static void give_advice(struct tracing *t, enum drop_reason reason)
 
 	if (t->tuple.proto == IPPROTO_TCP || t->tuple.proto == IPPROTO_UDP)
 		snprintf(port, sizeof(port), "%u/%s", ntohs(t->tuple.dport), protocol_name(t->tuple.proto));
+	network_get(t->host, whose->network, &network);
 	/* To no other endpoint: then it is by a device. */
 	if (network_get(t->host, target->network, &other) && t->route.oif)
 		device_name(t->host, t->route.oif, device);

@@ -29,7 +29,8 @@ struct tracing {
 	unsigned int blamed;     /* the endpoint that a drop is counted for, or 0 */
 	struct route_told route; /* as an endpoint's packet would be routed */
 	bool has_route;
-	char mapping[96]; /* the exposed port that it is for, as `expose` takes it; "" */
+	char mapping[96];   /* the exposed port that it is for, as `expose` takes it; "" */
+	unsigned int owner; /* the endpoint whose exposed port or NAT port that is, or 0 */
 };
 
 __attribute__((format(printf, 3, 4))) void say(struct tracing *t, const char *stage, const char *fmt, ...);

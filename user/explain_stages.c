@@ -88,6 +88,8 @@ int trace_run(struct tracing *t, const struct copy_hook *hook, const unsigned ch
 	conn = tracing_conn(t);
 	if (conn)
 		t->target = conn->targets[t->dir];
+	if (t->reason == DROP_FILTERED)
+		t->owner = conn ? t->target : t->blamed;
 	return 0;
 }
 
@@ -237,6 +239,7 @@ bool say_mapping(struct tracing *t, struct mapping *mapping)
 		return false;
 	}
 	note_exposure(t, mapping);
+	t->owner = mapping->endpoint;
 	mapping_format(mapping, text);
 	if (!mapping_allows(mapping, &t->tuple.saddr))
 		say(t, "mapping", "%s is exposed to %s, but not for %s", text,

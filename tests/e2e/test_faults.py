@@ -113,7 +113,9 @@ def test_source_not_allowed(host, drops):
     drop = drops.event(reason="source", endpoint=host.b.name)
     assert (drop["packet"]["source"], drop["device"]) == (OUTSIDE_ADDRESS, "up0")
     told = why(host, "udp", f"{OUTSIDE_ADDRESS}:40000", f"{HOST_ADDRESS}:8080")
-    refused(told, "source", "nsbpf ports", OUTSIDE_ADDRESS)
+    refused(told, "source", "nsbpf ports", OUTSIDE_ADDRESS, f"nsbpf unexpose {host.b.name} 8080:80/udp")
+    told = why(host, "udp", host.a.address, f"{HOST_ADDRESS}:8080")
+    refused(told, "source", f"nsbpf unexpose {host.b.name} 8080:80/udp")
     told = why(host, "udp", OUTSIDE_FAR, f"{HOST_ADDRESS}:8080")
     assert (told["verdict"], told["becomes"]["destination"]) == ("forwarded", host.b.address)
 
@@ -132,6 +134,7 @@ def test_quota(host, drops):
 
 def test_spoofed_source(host, drops):
     """An address that somebody gave to a namespace by hand."""
+    host.a.ping(host.a.info["gateway"])  # or the first thing to be refused is ARP in that name
     host.a.add_address("10.80.0.99/16", "eth0")
     send(host.a, OUTSIDE_FAR, source="10.80.0.99")
     assert drops.event(reason="spoofed-ip")["packet"]["source"] == "10.80.0.99"
@@ -201,6 +204,8 @@ def test_nat_port_is_not_for_everybody(host, drops):
         assert drops.event(reason="filtered", endpoint=host.a.name)["packet"]["destination_port"] == port
         told = why(host, "udp", f"{OUTSIDE_ADDRESS}:{CLOSED}", f"{HOST_ADDRESS}:{port}")
         refused(told, "filtered", f"nsbpf expose {host.a.name}", "--filtering endpoint-independent")
+        inside = why(host, "udp", host.b.address, f"{HOST_ADDRESS}:{port}")
+        refused(inside, "filtered", f"nsbpf expose {host.a.name}")
         is_answer = why(host, "udp", f"{OUTSIDE_FAR}:{server.port}", f"{HOST_ADDRESS}:{port}")
         assert (is_answer["verdict"], is_answer["reason"]) == ("forwarded", None)
 
