@@ -84,8 +84,8 @@ bench-tools: $(BENCH_TOOLS) $(BENCH_PROGRAMS)
 -include $(BENCH_TOOLS:=.d) $(BENCH_PROGRAMS:.o=.d)
 
 # What lies where below PREFIX, but for the program. Debian's packages have another directory for zsh.
-ZSH ?= share/zsh/site-functions
-COMPLETIONS := share/bash-completion/completions/nsbpf $(ZSH)/_nsbpf \
+ZSH_DIR ?= share/zsh/site-functions
+COMPLETIONS := share/bash-completion/completions/nsbpf $(ZSH_DIR)/_nsbpf \
 	share/fish/vendor_completions.d/nsbpf.fish
 
 install: $(B)/nsbpf

@@ -45,7 +45,7 @@ TYPES = {
 
 
 def has_type(value, text):
-    """Whether it is of a type as the table has it: "text", "array of *prefix*", "integer, boolean or null", "" (any)."""
+    """Of a type as the table has it? "text", "array of *prefix*", "integer, boolean or null", "" (any)."""
     return not text or any(has_one_type(value, one) for one in re.split(r", | or ", text))
 
 
@@ -54,7 +54,8 @@ def has_one_type(value, text):
         text = "array"
     if text.startswith("array of "):
         item = text[len("array of "):]
-        return isinstance(value, list) and all(has_one_type(part, "object" if item == "objects" else item) for part in value)
+        item = "object" if item == "objects" else item
+        return isinstance(value, list) and all(has_one_type(part, item) for part in value)
     return TYPES[text](value)
 
 

@@ -39,17 +39,22 @@ QUESTIONS = {
 # What goes on until it is ended, and what it is to tell of.
 STREAMS = {"-j monitor": {"new", "drop"}, "-j conntrack events": {"new"}}
 CHANGES = ["add {}", "add {}", "expose {} 8080:80", "expose {} 8080:80", "expose {} 6000-6003/udp --from 192.0.2.0/24",
-           "network add lab --subnet 192.0.2.0/24", "network set lab --mtu 1400", "set timeout.udp 10m", "set timeout.tcp-syn 1",
-           "uplink add up0", "uplink del up0", "unexpose {} 8080", "unexpose {} 8080", "metrics --textfile FILE",
-           "save FILE", "network del lab", "del {}", "down", "down"]
-# What is wrong, missing or held. {} is an endpoint of the busy host, {other} another one.
-ERRORS = ["nonsense", "list x", "list --x", "ports x", "add", "add !", "add x --ip 1.2.3", "add x --mtu 1", "add x --network nobody",
-          "del nobody --x", "exec nobody true", "shell nobody", "expose {} 99999", "expose nobody 80", "expose {other} 8080",
-          "unexpose nobody", "network add", "network nonsense", "network del default",
-          "network add lab2 --subnet 10.80.0.0/16", "uplink add nodevice", "uplink x", "set", "set x y", "set timeout.udp x", "get x",
-          "conntrack", "conntrack get", "conntrack get -p tcp -s 192.0.2.1 -d 192.0.2.2 --sport 1 --dport 2", "conntrack delete",
-          "conntrack list --nat x", "stats x", "stats --watch x", "top --sort x", "metrics x", "metrics --textfile /nodir/x",
-          "check x", "doctor x", "save /nodir/x", "apply /nodir/x", "apply", "diff", "diff /nodir/x", "down x"]
+           "network add lab --subnet 192.0.2.0/24", "network set lab --mtu 1400", "set timeout.udp 10m",
+           "set timeout.tcp-syn 1", "uplink add up0", "uplink del up0", "unexpose {} 8080", "unexpose {} 8080",
+           "metrics --textfile FILE", "save FILE", "network del lab", "del {}", "down", "down"]
+# What is wrong, missing or held. {first} and {other} are endpoints of the busy host.
+ERRORS = ["nonsense", "list x", "list --x", "ports x", "add", "add !", "add x --ip 1.2.3", "add x --mtu 1",
+          "add x --network nobody", "del nobody --x", "exec nobody true", "shell nobody", "expose {first} 99999",
+          "expose nobody 80", "expose {other} 8080", "unexpose nobody", "network add", "network nonsense",
+          "network del default", "network add lab2 --subnet 10.80.0.0/16", "uplink add nodevice", "uplink x", "set",
+          "set x y", "set timeout.udp x", "get x", "conntrack", "conntrack get",
+          "conntrack get -p tcp -s 192.0.2.1 -d 192.0.2.2 --sport 1 --dport 2", "conntrack delete",
+          "conntrack list --nat x", "stats x", "stats --watch x", "top --sort x", "metrics x",
+          "metrics --textfile /nodir/x", "check x", "doctor x", "save /nodir/x", "apply /nodir/x", "apply", "diff",
+          "diff /nodir/x", "down x", "monitor x", "monitor --proto x", "monitor --drops --packets",
+          "monitor --endpoint nobody", "conntrack events --count x", "why", "why tcp x y",
+          "why tcp 10.80.0.2 203.0.113.2", "why tcp 10.80.0.2 203.0.113.2:80 --from nobody", "help nonsense",
+          "version x"]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +93,8 @@ def populate(host):
     session = host.first.tcp_session(OUTSIDE_FAR, server.port)
     session.ask("hello")
     host.named = {"ENDPOINT": host.first.address, "EXPOSED": f"{HOST_ADDRESS}:8080",
-                  "TUPLE": f"-p tcp -s {host.first.address} -d {OUTSIDE_FAR} --sport {session.first['local_port']} --dport 8000"}
+                  "TUPLE": f"-p tcp -s {host.first.address} --sport {session.first['local_port']} "
+                           f"-d {OUTSIDE_FAR} --dport 8000"}
     host.outside.udp_echo(port=8000, address=OUTSIDE_FAR)
     host.first.udp(OUTSIDE_FAR, 8000)
     host.first.ping(OUTSIDE_FAR)
@@ -120,7 +126,8 @@ def test_examples(section):
     assert section.problems_of_examples() == []
 
 
-@pytest.mark.parametrize("section", [section for section in SECTIONS if section.commands], ids=lambda section: section.title)
+@pytest.mark.parametrize("section", [section for section in SECTIONS if section.commands],
+                         ids=lambda section: section.title)
 @pytest.mark.parametrize("state", ["empty", "busy"])
 def test_schema(request, state, section):
     host = request.getfixturevalue(state)
@@ -170,7 +177,8 @@ def test_each_verb_has_a_section(empty):
 def test_what_runs_is_its_listings(busy):
     """`nsbpf -j` has them as they are."""
     whole = ask(busy, [])[0]
-    for key, question in (("uplinks", "uplink list"), ("networks", "network list"), ("endpoints", "list"), ("ports", "ports")):
+    questions = {"uplinks": "uplink list", "networks": "network list", "endpoints": "list", "ports": "ports"}
+    for key, question in questions.items():
         listing = ask(busy, question.split())[0]
         assert [set(row) for row in whole[key]] == [set(row) for row in listing] and listing
     with open(os.path.join(os.path.dirname(__file__), "../../docs/packet-flow.md"), encoding="utf-8") as page:
@@ -215,7 +223,8 @@ def error_of(host, question):
 
 
 def test_errors(busy):
-    codes = {question: error_of(busy, question.format(busy.first.name, other=busy.other.name).split()) for question in ERRORS}
+    names = {"first": busy.first.name, "other": busy.other.name}
+    codes = {question: error_of(busy, question.format(**names).split()) for question in ERRORS}
     assert set(codes.values()) == {1, 2, 3, 4}, codes
     # Nothing of it has changed anything.
     assert len(busy.json("list")) == 3

@@ -124,7 +124,8 @@ def test_installs_runs_and_goes(package, tmp_path, host):
 def test_scripts(unpacked, host):
     """Removing it ends what runs; an upgrade does not."""
     def script(name, *arguments):
-        return host.run("env", f"PATH={unpacked}/usr/sbin:{os.environ['PATH']}", f"{unpacked}/DEBIAN/{name}", *arguments)
+        path = f"PATH={unpacked}/usr/sbin:{os.environ['PATH']}"
+        return host.run("env", path, f"{unpacked}/DEBIAN/{name}", *arguments)
 
     host.add("web")
     script("postinst", "configure", "")
