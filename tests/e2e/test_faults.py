@@ -241,7 +241,7 @@ def test_nobody_listens(host, drops):
 def test_program_is_gone(host):
     """Somebody took from_endpoint off the veth."""
     os.unlink(f"{host.pin_directories()[0]}/links/{host.link(host.a.device)['ifindex']}-from_endpoint")
-    assert host.a.ping(OUTSIDE_FAR, timeout=0.3).returncode
+    wait_for(lambda: host.a.ping(OUTSIDE_FAR, timeout=0.3).returncode, what="the kernel has let the link go")
     packet = "icmp", host.a.address, OUTSIDE_FAR
     hindered(why(host, *packet), f"program from_endpoint on {host.a.device} .*missing", "nsbpf check --repair")
     assert diagnosed(host, f"endpoint {host.a.name}", "from_endpoint") == "nsbpf check --repair"
