@@ -81,6 +81,7 @@ def test_words_and_values_of_options(empty):
     assert {"established", "unreplied"} <= set(ask(empty, "conntrack list --state "))
     for line in ("conntrack list -p ", "conntrack count --proto "):
         assert ask(empty, line) == ["tcp", "udp", "icmp", "icmpv6"]
+    assert ask(empty, "apply ") == ask(empty, "monitor --pcap ") == [":files"]
     assert ask(empty, "exec x -- ") == [":commands"]
 
 
@@ -94,6 +95,8 @@ def test_names_of_what_runs(busy):
     assert ask(busy, "network add ") == []
     assert ask(busy, "add x --network=l") == ["--network=lab"]
     assert ask(busy, "uplink del ") == ["up0"]
+    assert ask(busy, "why tcp ")[:2] == [busy.web.address, busy.web.address6]
+    assert ask(busy, "why tcp x y --from ") == ["outside", "host", web, db]
     assert "up0" in ask(busy, "uplink add ") and "lo" not in ask(busy, "uplink add ")
     assert web not in ask(busy, "add ") and busy.outside.name in ask(busy, "add ")
 
