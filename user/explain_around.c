@@ -15,13 +15,14 @@
 #include "explain_internal.h"
 #include "netns.h"
 
+/* If there are too many for anybody to read, the last one is left out for the next. */
 void obstacle(struct tracing *t, const char *fmt, ...)
 {
 	struct explanation *e = t->e;
 	va_list args;
 
 	if (e->obstacle_count == sizeof(e->obstacles) / sizeof(e->obstacles[0]))
-		return;
+		e->obstacle_count--;
 	e->obstacles[e->obstacle_count].remedy[0] = '\0';
 	va_start(args, fmt);
 	vsnprintf(e->obstacles[e->obstacle_count++].text, sizeof(e->obstacles[0].text), fmt, args);

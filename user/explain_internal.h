@@ -6,6 +6,7 @@
 #include "addr.h"
 #include "datapath_copy.h"
 #include "explain.h"
+#include "exposure.h"
 #include "networks.h"
 
 /* A packet under way. */
@@ -26,11 +27,10 @@ struct tracing {
 	struct network network;
 	/* Where it goes: to an endpoint, or by a device. */
 	unsigned int target;
-	unsigned int blamed;     /* the endpoint that a drop is counted for, or 0 */
-	struct route_told route; /* as an endpoint's packet would be routed */
-	bool has_route;
-	char mapping[96];   /* the exposed port that it is for, as `expose` takes it; "" */
-	unsigned int owner; /* the endpoint whose exposed port or NAT port that is, or 0 */
+	unsigned int blamed;         /* the endpoint that a drop is counted for, or 0 */
+	struct route_told route;     /* as an endpoint's packet would be routed */
+	char mapping[EXPOSURE_TEXT]; /* the exposed port that it is for, as `expose` takes it; "" */
+	unsigned int owner;          /* the endpoint whose exposed port or NAT port that is, or 0 */
 };
 
 __attribute__((format(printf, 3, 4))) void say(struct tracing *t, const char *stage, const char *fmt, ...);

@@ -10,7 +10,6 @@
 #include "drops.h"
 #include "endpoints.h"
 #include "explain_internal.h"
-#include "exposure.h"
 #include "mappings.h"
 
 void say(struct tracing *t, const char *stage, const char *fmt, ...)
@@ -167,7 +166,6 @@ int say_way(struct tracing *t, struct error *err)
 	}
 	if (datapath_copy_route(&t->copy, &t->tuple, t->endpoint.network, &t->route, err))
 		return -1;
-	t->has_route = true;
 	if (!t->route.dropped && !t->route.local && slot_of_device(t->route.oif))
 		say_other_network(t, slot_of_device(t->route.oif));
 	else
