@@ -57,8 +57,8 @@ enum endpoint_condition endpoint_condition(const struct host *host, const struct
 
 /* 1 if done, 0 if already so, -1 with err; *endpoint is what is there then. */
 int endpoint_add(struct host *host, struct endpoint_spec *spec, struct endpoint *endpoint, struct error *err);
-/* What can change while it is up: the spec's mtu and max_connections, if said, and with `dns` its resolvers. 1 if done, 0
- * if already so, -1 with err. */
+/* What can change while it is up: the spec's mtu and max_connections, if said, and with `dns` its resolvers. 1 if done,
+ * 0 if already so, -1 with err. */
 int endpoint_set(struct host *host, struct endpoint_spec *spec, bool dns, struct error *err);
 /* The ways to all endpoints by IPv6, on the host's side: as if it had been switched off and on. 0, or -1 with err. */
 int endpoints_mend(struct host *host, struct error *err);

@@ -108,7 +108,7 @@ static bool has_own_words(const char *verb)
 	return !strcmp(verb, "exec") || !strcmp(verb, "complete");
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	const struct command *command;
 
@@ -134,4 +134,14 @@ int main(int argc, char **argv)
 	if (!command)
 		return report_usage("no command %s (`nsbpf help` lists them)", argv[1]);
 	return command->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+	int ret = run(argc, argv);
+
+	/* A full disk must not look like a short listing. */
+	if ((fflush(stdout) || ferror(stdout)) && ret == EXIT_DONE)
+		return report(&(struct error){ EXIT_SYSTEM, "cannot write the output" });
+	return ret;
 }

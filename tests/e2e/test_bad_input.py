@@ -7,7 +7,7 @@ import pytest
 import snapshot
 from topology import HOST_ADDRESS, NSBPF, Host
 
-USAGE, MISSING, CONFLICT = 1, 3, 4
+USAGE, SYSTEM, MISSING, CONFLICT = 1, 2, 3, 4
 
 BAD_NAMES = {
     "empty": "", "dot": ".", "dot-dot": "..", "slash": "a/b", "leading slash": "/a", "path": "../../etc/passwd",
@@ -252,3 +252,13 @@ def test_not_root(host):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("nsbpf: ")
     assert re.search("root|CAP_|privilege|permi", done.stderr)
+
+
+@pytest.mark.parametrize("command", [[], ["help"], ["version"], ["get"], ["network", "list"], ["stats"], ["doctor"]],
+                         ids=" ".join)
+def test_nowhere_to_write(ready, command):
+    """A full disk must not look like a short listing."""
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = ready.popen(*ready.nsbpf_command(*command)[2:], stdout=full, stderr=-1, text=True)
+        assert done.communicate(timeout=10)[1] == "nsbpf: cannot write the output\n"
+        assert done.returncode == SYSTEM
