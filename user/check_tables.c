@@ -134,7 +134,7 @@ static void look_at_nat_ports(struct looking *l)
 		unsigned int users = word >> NAT_USERS_SHIFT & 0xffff, endpoint = word >> NAT_ENDPOINT_SHIFT & 0xffff;
 
 		if (users != l->users[i])
-			suspect(l, PORT_USERS, i, l->users[i] << 16 | users);
+			suspect(l, PORT_USERS, i, (__u64)l->users[i] << 16 | users);
 		if (needs_binding(word, i) && !l->bound[i])
 			suspect(l, BINDING_LOST, i, word);
 		if (!users)

@@ -45,7 +45,9 @@ static const char *advice(enum drop_reason reason)
 		       "the host's address";
 	case DROP_UNSOLICITED:
 		return "endpoints are reached from outside by an exposed port (`nsbpf expose {endpoint} {port}`), or "
-		       "by their own address in a routed network (`nsbpf network set {network} --mode routed`)";
+		       "by their own address in a routed network (`nsbpf network add NET --mode routed`, `nsbpf add "
+		       "NAME "
+		       "--network NET`)";
 	case DROP_UNTRACKED:
 		return "its connection is over, or began before nsbpf did: it has to be opened anew, by a SYN or an "
 		       "echo request";
@@ -61,8 +63,9 @@ static const char *advice(enum drop_reason reason)
 		       "unexpose {endpoint} {port}` and `nsbpf expose {endpoint} {port} --from ...` with {source} as "
 		       "well";
 	case DROP_PROTOCOL:
-		return "TCP, UDP and ping can be masqueraded; others need a routed network (`nsbpf network set "
-		       "{network} --mode routed`), to which the outside knows the way";
+		return "TCP, UDP and ping can be masqueraded; others need a routed network, to which the outside knows "
+		       "the "
+		       "way (`nsbpf network add NET --mode routed`, `nsbpf add NAME --network NET`)";
 	case DROP_ICMP_ERROR:
 		return "an error message about a packet that is not known here can't be delivered: nothing to be "
 		       "done, unless the connection should be there (`nsbpf conntrack list`)";

@@ -47,7 +47,8 @@ int host_open_pin(struct host *host, const char *sub, const char *name, int *fd,
 		return 0;
 	host->damaged = errno == ENOENT;
 	return fail(err, EXIT_SYSTEM, "cannot open %s: %s%s", path, strerror(errno),
-		    host->damaged ? " (`nsbpf down` removes what is left)" : "");
+		    host->damaged ? " (`nsbpf check --repair` mends what it can, `nsbpf down` removes what is left)"
+				  : "");
 }
 
 static int fail_to_map(const struct host *host, struct error *err)

@@ -277,6 +277,7 @@ def test_broken(host):
     for words in (["list"], ["count", "-p", "udp"], ["stats"], ["delete", "-p", "udp"], ["flush"]):
         done = host.nsbpf("conntrack", *words, check=False)
         assert (done.returncode, done.stdout) == (SYSTEM, "")
-        assert done.stderr == f"nsbpf: cannot open {traffic}: No such file or directory (`nsbpf down` removes what is left)\n"
+        assert done.stderr == (f"nsbpf: cannot open {traffic}: No such file or directory (`nsbpf check --repair` mends what "
+                               "it can, `nsbpf down` removes what is left)\n")
     done = host.nsbpf("-j", "conntrack", "list", check=False)
     assert done.stdout == "" and json.loads(done.stderr)["error"]["code"] == SYSTEM

@@ -217,7 +217,7 @@ def test_stranger(host, drops):
     send(host.outside, host.b.address)
     assert drops.event(reason="unsolicited")["program"] == "to_endpoint"
     refused(why(host, "udp", OUTSIDE_ADDRESS, f"{host.b.address}:{CLOSED}"), "unsolicited", "nsbpf expose",
-            "--mode routed")
+            "nsbpf network add NET --mode routed")
     host.outside.ip("route", "del", host.b.address)
     host.sysctl("net.ipv4.ip_forward", "0")
     host.nsbpf("check", "--repair")  # lo has lost its forwarding by that
