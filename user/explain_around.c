@@ -146,7 +146,7 @@ static int find_filter(const struct base_chain *chain, void *arg)
 /* Its rules are not followed: that it is there is worth knowing. */
 static void look_at_firewall(struct tracing *t)
 {
-	struct base_chain chain;
+	struct base_chain chain = { 0 };
 
 	if (base_chain_each(find_filter, &chain) != 1)
 		return;

@@ -297,7 +297,7 @@ static void say_age(struct tracing *t, const struct connection_view *view)
 void say_connection(struct tracing *t)
 {
 	const struct conn *conn = tracing_conn(t);
-	struct connection_view view;
+	struct connection_view view = { 0 };
 
 	if (!conn) {
 		if (t->reason != DROP_REASONS)
