@@ -150,14 +150,17 @@ static bool is_beyond(__u32 a, __u32 b, __u32 churn)
 	return (a > b ? a - b : b - a) > churn;
 }
 
-/* One endpoint's port may be all that connections come and go by. */
-static void forgive_ports(struct suspects *suspects)
+/* What may be as it should: one endpoint's port may be all that connections come and go by. */
+static void forgive(struct suspects *suspects)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < suspects->count; i++) {
 		const struct suspect *s = &suspects->list[i];
 
+		/* On its way: in a small table it may be so each time. */
+		if (suspects->churn && (s->what == PLACE_LOST || s->what == PLACE_SHARED))
+			continue;
 		if (s->what != PORT_USERS || is_beyond(s->value >> 16, s->value & 0xffff, suspects->churn))
 			suspects->list[kept++] = *s;
 	}
@@ -239,7 +242,7 @@ int tables_look(struct tables *tables, struct suspects *suspects)
 	look_at_nat_ports(&l);
 	suspects->churn = __atomic_load_n(&pressure->taken, __ATOMIC_ACQUIRE) - taken +
 			  __atomic_load_n(&pressure->given, __ATOMIC_ACQUIRE) - given;
-	forgive_ports(suspects);
+	forgive(suspects);
 	look_at_counters(&l);
 	return 0;
 }
