@@ -61,7 +61,7 @@ static void look_at_mtu(struct looking *l, const char *subject, const struct end
 	doctor_say(d, LEVEL_WARNING, subject, "MTU %u is larger than an uplink's, %u", endpoint->mtu, smallest);
 	doctor_why(d,
 		   "larger packets to the outside are dropped and answered with \"too big\"; some senders do not care");
-	doctor_fix(d, "nsbpf del %s && nsbpf add %s --mtu %u", endpoint->name, endpoint->name, smallest);
+	doctor_fix(d, "echo 'endpoints: {%s: {mtu: %u}}' | nsbpf apply -", endpoint->name, smallest);
 }
 
 static int look_at_endpoint(unsigned int slot, const struct endpoint *endpoint, void *arg)
@@ -81,7 +81,7 @@ static int look_at_endpoint(unsigned int slot, const struct endpoint *endpoint, 
 		return 0;
 	doctor_say(d, LEVEL_WARNING, subject, "its resolv.conf names no server that it could reach");
 	doctor_why(d, "127.0.0.53 and its like are the host's own: names are not resolved inside");
-	doctor_fix(d, "nsbpf del %s && nsbpf add %s --dns ADDR", endpoint->name, endpoint->name);
+	doctor_fix(d, "echo 'endpoints: {%s: {dns: ADDR}}' | nsbpf apply -", endpoint->name);
 	return 0;
 }
 

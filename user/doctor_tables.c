@@ -85,7 +85,7 @@ static int look_at_quota(unsigned int slot, const struct endpoint *endpoint, voi
 	doctor_say(d, LEVEL_WARNING, subject, "has %u of the %u connections that it may have", used, limit);
 	doctor_why(d, "at its limit its new connections are dropped (quota), unless one of its own can give way");
 	if (own)
-		doctor_fix(d, "nsbpf del %s && nsbpf add %s --max-connections %u", endpoint->name, endpoint->name,
+		doctor_fix(d, "echo 'endpoints: {%s: {max-connections: %u}}' | nsbpf apply -", endpoint->name,
 			   2 * limit);
 	else
 		doctor_fix(d, "nsbpf set max-connections %u", 2 * limit);

@@ -79,7 +79,7 @@ static const char *advice(enum drop_reason reason)
 		       "get {destination}`";
 	case DROP_TOO_BIG:
 		return "its sender is told how large packets may be; where it does not listen, give the endpoint a "
-		       "smaller MTU: `nsbpf del {endpoint}` and `nsbpf add {endpoint} --mtu N`";
+		       "smaller MTU: `nsbpf save FILE`, `mtu:` of {endpoint} in it, `nsbpf apply FILE`";
 	case DROP_NO_ROUTE:
 		return "the host has to know the way itself: `ip route get {destination}` asks it, `ip route add "
 		       "default via ADDR` adds one";
@@ -103,8 +103,10 @@ static const char *advice(enum drop_reason reason)
 		       "--masquerade ADDR`), a larger range (`nsbpf set nat-ports`) or shorter time-outs (`nsbpf set "
 		       "timeout.udp`) give more; `nsbpf stats` shows who has them";
 	case DROP_QUOTA:
-		return "`nsbpf del {endpoint}` and `nsbpf add {endpoint} --max-connections N` for more of them, `nsbpf "
-		       "conntrack list --endpoint {endpoint}` to see which it has, shorter time-outs (`nsbpf get`) to "
+		return "`nsbpf save FILE`, `max-connections:` of {endpoint} in it and `nsbpf apply FILE` for more of "
+		       "them, "
+		       "`nsbpf conntrack list --endpoint {endpoint}` to see which it has, shorter time-outs (`nsbpf "
+		       "get`) to "
 		       "have them end sooner";
 	case DROP_TABLE_FULL:
 		return "`nsbpf set connections N` for a larger table; `nsbpf stats` shows which endpoint has so many";

@@ -113,7 +113,12 @@ def test_no_default_route(host):
 
 def test_uplink(busy):
     busy.ip("link", "set", "up0", "mtu", "1400")
-    assert "nsbpf add" in the_only(busy, "warning", f"endpoint {busy.a.name}", "MTU 1500 .*1400")["fix"]
+    fix = the_only(busy, "warning", f"endpoint {busy.a.name}", "MTU 1500 .*1400")["fix"]
+    before = busy.a.info
+    text, command = re.fullmatch("echo '(.*)' [|] nsbpf (.*)", fix).groups()
+    busy.nsbpf(*command.split(), input=text + "\n")
+    assert busy.a.info == {**before, "mtu": 1400}
+    busy.nsbpf(*command.split(), input=text.replace("1400", "1500"))
     busy.ip("link", "set", "up0", "mtu", "1500")
     busy.outside.ip("link", "set", "wan0", "down")
     wait_for(lambda: busy.link("up0")["operstate"] != "UP")

@@ -126,7 +126,7 @@ def test_quota(host, drops):
         session.ask()
         send(host.c, OUTSIDE_FAR)
         drops.event(reason="quota", endpoint=host.c.name)
-        refused(why(host, "udp", host.c.address, f"{OUTSIDE_FAR}:{CLOSED}"), "quota", "--max-connections N",
+        refused(why(host, "udp", host.c.address, f"{OUTSIDE_FAR}:{CLOSED}"), "quota", "max-connections:",
                 f"nsbpf conntrack list --endpoint {host.c.name}")
         host.nsbpf("conntrack", "flush")
     is_well(why(host, "udp", host.c.address, f"{OUTSIDE_FAR}:{CLOSED}"))
@@ -163,7 +163,7 @@ def test_packet_too_large(host, drops):
         send(host.a, OUTSIDE_FAR, size=1200)
         assert drops.event(reason="too-big")["length"] == 14 + 1228
         told = why(host, *packet)
-        refused(told, "too-big", "--mtu N")
+        refused(told, "too-big", "mtu:", "nsbpf apply")
         assert told["icmp_error"] == "fragmentation needed"
         assert "MTU 1000" in next(each["text"] for each in told["stages"] if each["stage"] == "route")
     is_well(why(host, *packet))
