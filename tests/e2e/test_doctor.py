@@ -68,7 +68,9 @@ def test_nothing_runs(host):
 
 
 def test_all_is_well(busy):
-    golden("doctor-well", normal(busy.nsbpf("doctor").stdout))
+    text = normal(busy.nsbpf("doctor").stdout)
+    # What an endpoint's own stack has sent while it was being made may have been dropped.
+    golden("doctor-well", re.sub(r"note     drops: .*no-endpoint.*\n +fix: .*\n", "", text))
     assert bad(busy) == {}
 
 
