@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio_ext.h>
 #include <string.h>
 #include <time.h>
 
@@ -138,8 +139,11 @@ int listen_until_end(const struct listening *listening)
 	ret = follow(events, &p);
 	lost = events_lost(events);
 	events_close(events);
-	if (ret == -EPIPE)
+	if (ret == -EPIPE) { /* what is left to be written is for nobody */
+		__fpurge(stdout);
+		clearerr(stdout);
 		return EXIT_DONE;
+	}
 	tell_end(&p, lost);
 	return ret && ret != -ECANCELED ? report_failure(ret) : EXIT_DONE;
 }
