@@ -295,3 +295,12 @@ int name_check(const char *name)
 		return -EINVAL;
 	return 0;
 }
+
+int name_take(char name[NSBPF_NAME_MAX + 1], const char *text, struct error *err)
+{
+	if (name_check(text))
+		return fail(err, EXIT_USAGE, "'%s' is no name: 1 to %d of A-Z a-z 0-9 _ . -, not beginning with -",
+			    text, NSBPF_NAME_MAX);
+	strcpy(name, text);
+	return 0;
+}

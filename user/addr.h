@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 
+#include "error.h"
 #include "nsbpf/types.h"
 
 #define ADDR_TEXT INET6_ADDRSTRLEN /* "192.0.2.1" or "2001:db8::1" */
@@ -69,6 +70,8 @@ int duration_parse(const char *text, unsigned long min, unsigned long max, unsig
 /* 0, or -EINVAL. A name is 1 to NSBPF_NAME_MAX bytes of [A-Za-z0-9_.-], and neither "." nor ".." nor begins with '-'.
  */
 int name_check(const char *name);
+/* Copies a name that is one; EXIT_USAGE in err if it is none. */
+int name_take(char name[NSBPF_NAME_MAX + 1], const char *text, struct error *err);
 
 /* [ADDR:]P[-P][:TARGET][/tcp|udp|both], an IPv6 ADDR in brackets. TARGET is a port, or a range of the same length. */
 struct port_spec {

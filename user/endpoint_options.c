@@ -76,11 +76,8 @@ static int take_dns(struct endpoint_options *o, const char *text, struct error *
 
 int endpoint_options_name(struct endpoint_options *options, const char *name, struct error *err)
 {
-	if (name_check(name))
-		return fail(err, EXIT_USAGE, "'%s' is no name: 1 to %d of A-Z a-z 0-9 _ . -, not beginning with -",
-			    name, NSBPF_NAME_MAX);
-	options->spec.name = strcpy(options->name, name);
-	return 0;
+	options->spec.name = options->name;
+	return name_take(options->name, name, err);
 }
 
 struct key {

@@ -104,11 +104,8 @@ static int take_filtering(struct network_options *o, const char *text, struct er
 
 int network_options_name(struct network_options *options, const char *name, struct error *err)
 {
-	if (name_check(name))
-		return fail(err, EXIT_USAGE, "'%s' is no name: 1 to %d of A-Z a-z 0-9 _ . -, not beginning with -",
-			    name, NSBPF_NAME_MAX);
-	options->spec.name = strcpy(options->name, name);
-	return 0;
+	options->spec.name = options->name;
+	return name_take(options->name, name, err);
 }
 
 struct key {
