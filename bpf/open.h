@@ -3,8 +3,9 @@
 #ifndef NSBPF_BPF_OPEN_H
 #define NSBPF_BPF_OPEN_H
 
-/* How often to look for what another CPU is about to make known; a look is some ten nanoseconds. */
-#define OPEN_PATIENCE 4096
+/* How often to look for what another CPU is about to make known, which is some ten milliseconds. It takes microseconds,
+ * unless it is a virtual CPU whose host has something else to do: a spinlock would wait for that as well. */
+#define OPEN_PATIENCE (1 << 20)
 
 /* 0, or -EEXIST, with which the connection needs another port; -E2BIG: there is no room. -EBUSY: another CPU is opening
  * this very connection. */
@@ -119,18 +120,21 @@ static __always_inline int conn_complete(const struct workbench *w)
 	return 0;
 }
 
-static long open_wait_step(__attribute__((unused)) __u32 step, struct tuple *tuple)
+/* Is it there, or, as its reply has gone, not to be? */
+static long open_wait_step(__attribute__((unused)) __u32 step, struct tuple *original)
 {
-	return !!conn_lookup(tuple);
+	struct workbench *w = workbench_get();
+
+	return conn_lookup(original) || !w || !conn_lookup(&w->key);
 }
 
-/* Another CPU has been faster, and may not be quite done. */
+/* Another CPU has been faster, and may not be quite done. The workbench's key is the reply's. */
 static __noinline enum verdict open_wait(struct packet *p)
 {
-	struct tuple key = p->tuple;
+	struct tuple original = p->tuple;
 
-	bpf_loop(OPEN_PATIENCE, open_wait_step, &key, 0);
-	return conn_lookup(&key) ? VERDICT_CONTINUE : drop(p, DROP_UNTRACKED);
+	bpf_loop(OPEN_PATIENCE, open_wait_step, &original, 0);
+	return conn_lookup(&original) ? VERDICT_CONTINUE : drop(p, DROP_UNTRACKED);
 }
 
 /* How often to make room: another CPU may take the place that has become free. */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The datapath's connections, read out of its maps. The layouts are those of include/nsbpf/types.h."""
+import functools
 import itertools
 import mmap
 import struct
@@ -101,6 +102,14 @@ class Connections:
 
     def set_deadline(self, entry, deadline):
         self._deadlines[entry.place - 1] = deadline
+
+    def hide(self, entry):
+        """Takes it out of the index; what is returned puts it back, unless anything else has come or gone there."""
+        buckets = self._index.values()
+        at = next(at for at in range(0, len(buckets), BUCKET.size) if entry.word in BUCKET.unpack_from(buckets, at))
+        number, bucket = struct.pack("=I", at // BUCKET.size), buckets[at:at + BUCKET.size]
+        self._index.update(number, bucket.replace(struct.pack("=Q", entry.word), bytes(8)))
+        return functools.partial(self._index.update, number, bucket)
 
     # beside them
     def words(self):

@@ -165,6 +165,10 @@ class State:
             if now[at:at + BUCKET.size] != kept[at:at + BUCKET.size]:
                 self._maps["bindings"].update(struct.pack("=I", at // BUCKET.size), kept[at:at + BUCKET.size])
 
+    def hide(self, entry):
+        """See Connections."""
+        return self._connections.hide(entry)
+
     def free_for(self, node, proto, port, address=HOST_ADDRESS):
         """A NAT port that nobody uses was another endpoint's last."""
         index = next(index for index, (addr, _) in self.nat_addresses().items() if addr == self._address(address))
