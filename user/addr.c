@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
+
 #define PREFIX4 96 /* what mapping into IPv6 adds to an IPv4 prefix length */
 
 struct nsbpf_addr addr_from4(__be32 addr4)

@@ -7,8 +7,9 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 
-#include "error.h"
 #include "nsbpf/types.h"
+
+struct error;
 
 #define ADDR_TEXT INET6_ADDRSTRLEN /* "192.0.2.1" or "2001:db8::1" */
 #define CIDR_TEXT (INET6_ADDRSTRLEN + 4)
