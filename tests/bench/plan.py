@@ -5,11 +5,12 @@ import sys
 from collections import namedtuple
 
 from contestant import PATHS
-from measures import Durations
+from contestants import contestants
+from measures import MEASURES, Durations
 
 PARTS = ("traffic", "scale", "setup", "programs")
 
-Plan = namedtuple("Plan", "quick rounds parts paths durations warm_up setups program_runs")
+Plan = namedtuple("Plan", "quick rounds parts paths measures who durations warm_up setups program_runs")
 WARM_UP = Durations((), 0.1)
 
 
@@ -30,7 +31,8 @@ def plan():
         rounds = 0
     if rounds < 1:
         sys.exit("bench: ROUNDS has to be a number above 0")
-    chosen = _list("ONLY", PARTS), _list("PATHS", PATHS)
+    chosen = (_list("ONLY", PARTS), _list("PATHS", PATHS), _list("MEASURES", MEASURES),
+              _list("WHO", [kind.key for kind in contestants()]))
     if quick:
         return Plan(quick, rounds, *chosen, Durations(("--bytes", "200M"), 0.2), WARM_UP, 2, 2000)
     return Plan(quick, rounds, *chosen, Durations(("--time", "1"), 0.5), WARM_UP, 10, 40000)

@@ -63,8 +63,9 @@ def traffic(results):
     for path, measures in results["traffic"].items():
         groups = []
         for key, figures in measures.items():
-            base = figures["rate"]["bare"].get("median")
-            groups.append((MEASURES[key].title, [bar(figures["rate"][k], base) for k in results["contestants"]]))
+            rates = figures["rate"]
+            base = rates.get("bare", {}).get("median")
+            groups.append((MEASURES[key].title, [bar(rates.get(k), base) for k in results["contestants"]]))
         yield Panel(PATHS[path], "ratio to the bare wire", results["contestants"], groups)
 
 

@@ -38,10 +38,10 @@ def _row(title, unit, cells, columns, bases):
 
 def traffic(results):
     for path, measures in results.get("traffic", {}).items():
-        columns = results["contestants"]
+        columns = _columns(results, next(iter(measures.values()))["rate"])
         yield Table(PATHS[path], list(columns.values()), [
-            _row(what.title, what.unit, measures[key][name], columns, ("bare", "bridge"))
-            for key, measure in MEASURES.items() for name, what in measure.figures.items()])
+            _row(what.title, what.unit, figures[name], columns, ("bare", "bridge"))
+            for key, figures in measures.items() for name, what in MEASURES[key].figures.items()])
 
 
 def much(results):

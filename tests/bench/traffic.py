@@ -7,7 +7,8 @@ from measures import MEASURES, requests
 
 
 def steps(bench):
-    return bench.plan.rounds * (len(MEASURES) + 1) * len(bench.plan.paths) * len(bench.classes)
+    plan = bench.plan
+    return plan.rounds * (len(plan.measures) + 1) * len(plan.paths) * len(plan.who)
 
 
 def turns(entrants, number):
@@ -24,9 +25,10 @@ def measure(bench, what, entrant, cells, run):
 
 
 def traffic(bench):
-    plan, kinds = bench.plan, bench.classes
-    samples = {path: {key: {name: {kind.key: [] for kind in kinds} for name in what.figures}
-                      for key, what in MEASURES.items()} for path in plan.paths}
+    plan = bench.plan
+    kinds = [kind for kind in bench.classes if kind.key in plan.who]
+    samples = {path: {key: {name: {kind.key: [] for kind in kinds} for name in MEASURES[key].figures}
+                      for key in plan.measures} for path in plan.paths}
     for number in range(plan.rounds):
         title = f"round {number + 1} of {plan.rounds}"
         bench.progress.milestone(title)
@@ -35,7 +37,7 @@ def traffic(bench):
             for path, entrant in ((p, e) for p in plan.paths for e in entrants):
                 with bench.attempt(f"{title}, warming up, {PATHS[path]}, {entrant.title}"):
                     requests(entrant.paths[path], plan.warm_up)
-            for path, key, entrant in ((p, k, e) for p in plan.paths for k in MEASURES for e in entrants):
+            for path, key, entrant in ((p, k, e) for p in plan.paths for k in plan.measures for e in entrants):
                 measure(bench, f"{title}, {PATHS[path]}, {MEASURES[key].title}", entrant, samples[path][key],
                         lambda e=entrant, p=path, k=key: MEASURES[k].run(e.paths[p], plan.durations))
     return samples

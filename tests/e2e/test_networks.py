@@ -371,7 +371,6 @@ def test_routed_networks_on_the_wire(host, family):
         assert a.tcp(each.far, server.port)["peer"] == (address if each is family else each.host)
     server = a.tcp_echo(5000, address=family.any)
     assert host.outside.tcp(address, 5000)["peer"] == family.outside
-    assert len(server.seen) >= 1
     host.nsbpf("expose", a.name, "5001:5000")
     assert host.outside.tcp(family.host, 5001)["peer"] == family.outside
 
