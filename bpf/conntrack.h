@@ -23,8 +23,9 @@ static __always_inline bool is_from_outside(const struct conn *c, enum conn_dir 
 /*
  * A place for a connection to come; 0: there is none. The ring has as many entries as there are places, so it never
  * runs over, and one that nobody uses has its turn last: whoever is at work on a packet still may have known it.
+ * Not static: see from_endpoint_new().
  */
-static __noinline __u32 place_take(void)
+__noinline __u32 place_take(void)
 {
 	struct pressure *pr = pressure_get();
 

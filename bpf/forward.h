@@ -74,7 +74,7 @@ static __always_inline bool route_suits(struct __sk_buff *skb, struct packet *p,
 
 	if (moved) {
 		w->key = p->tuple;
-		if (route_lookup(skb, p, w, ROUTE_SOURCE) != VERDICT_CONTINUE ||
+		if (route_lookup(skb, p, ROUTE_SOURCE) != VERDICT_CONTINUE ||
 		    !masquerade_address(net, p->ipv6, &w->route, &addr) || !addr_equal(&addr, source))
 			return false;
 	}
@@ -101,7 +101,7 @@ __noinline int conn_route(struct __sk_buff *skb, struct packet *p, __u32 network
 	w->key = p->tuple;
 	if (c->flags & CONN_DNAT || !addr_is_any(fixed_address(net, p->ipv6)))
 		w->key.saddr = answer->daddr;
-	v = route_lookup(skb, p, w, p->ipv6 ? ROUTE_SILENT : 0);
+	v = route_lookup(skb, p, p->ipv6 ? ROUTE_SILENT : 0);
 	if (v != VERDICT_CONTINUE)
 		return v;
 	if (w->route.local || !bpf_map_lookup_elem(&uplinks, &w->route.oif))

@@ -157,7 +157,7 @@ __noinline int from_endpoint_new(struct __sk_buff *skb, struct packet *p, __u32 
 	w->key = p->tuple;
 	if (fixed) /* the FIB is asked as if by whom the packet will come from */
 		w->key.saddr = *fixed_address(net, p->ipv6);
-	v = route_lookup(skb, p, w, route_wanted(net, p->ipv6));
+	v = route_lookup(skb, p, route_wanted(net, p->ipv6));
 	if (v != VERDICT_CONTINUE)
 		return v;
 	local = w->route.local;

@@ -148,7 +148,7 @@ static __always_inline void answer_route(struct __sk_buff *skb, struct packet *p
 	w->key.saddr = p->tuple.daddr;
 	w->key.daddr = p->tuple.saddr;
 	w->key.proto = icmp_protocol(p->ipv6);
-	if (route_lookup(skb, p, w, wanted) == VERDICT_CONTINUE && !w->route.local) {
+	if (route_lookup(skb, p, wanted) == VERDICT_CONTINUE && !w->route.local) {
 		__u32 oif = w->route.oif;
 
 		if (bpf_map_lookup_elem(&uplinks, &oif))

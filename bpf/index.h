@@ -134,12 +134,17 @@ static __always_inline __u64 bucket_find(const struct index_bucket *b, __u32 tag
 	return 0;
 }
 
-static __always_inline int bucket_used(const struct index_bucket *b)
+/* Without branches: with one for each word the verifier follows each set of words that may be used. */
+static __always_inline __u32 bucket_used(const struct index_bucket *b)
 {
-	int used = 0;
+	__u32 used = 0;
 
-	for (int i = 0; i < NSBPF_BUCKET_WORDS; i++)
-		used += !!bucket_word(b, i);
+	for (int i = 0; i < NSBPF_BUCKET_WORDS; i++) {
+		__u64 word = bucket_word(b, i), negative = -word;
+
+		asm volatile("" : "+r"(negative)); /* or the compiler sees a comparison in it */
+		used += (word | negative) >> 63;
+	}
 	return used;
 }
 
@@ -172,7 +177,7 @@ static __always_inline __u64 bucket_insert_elsewhere(struct index_bucket *prefer
 static __always_inline __u64 bucket_insert(struct index_bucket *preferred, struct index_bucket *other, __u64 word)
 {
 	__u64 same;
-	int used;
+	__u32 used;
 
 	bpf_spin_lock(&preferred->lock);
 	same = bucket_find(preferred, word >> 32);

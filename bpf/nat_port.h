@@ -278,45 +278,65 @@ static __always_inline __u64 port_freed(__u64 word)
 	return (__u32)word | (__u64)(clock_now() >> NAT_CLOCK_SHIFT) << NAT_FREED_SHIFT;
 }
 
+/* So often may other CPUs change a port's word before a share in it is given back, which must not fail. */
+#define RELEASE_RETRIES (1 << 16)
+
+/* A share in a NAT port that is given back; `hidden`: its binding is, as this looked like the last. */
+struct port_share {
+	struct binding_key key;
+	__u32 table, proto, port;
+	bool hidden;
+};
+
+/* Somebody has taken a share while the binding was hidden, and may have given it back before it is shown. */
+static __always_inline void binding_show_again(const struct port_share *s, const __u64 *word)
+{
+	binding_show(&s->key, s->port);
+	if (!binding_is_used(&s->key, *(volatile __u64 *)word))
+		binding_hide(&s->key, s->port);
+}
+
+/* One try; 0 if another CPU was faster. */
+static long port_release_step(__attribute__((unused)) __u32 step, struct port_share *s)
+{
+	__u64 *word = nat_port(s->table, s->proto, s->port), old;
+
+	if (!word)
+		return 1;
+	old = *(volatile __u64 *)word;
+	if (port_users(old) > 1) {
+		if (__sync_val_compare_and_swap(word, old, old - (1ULL << NAT_USERS_SHIFT)) != old)
+			return 0;
+		if (s->hidden)
+			binding_show_again(s, word);
+		return 1;
+	}
+	if (!port_users(old))
+		return 1;
+	if (!s->hidden && s->key.port != s->port) {
+		binding_hide(&s->key, s->port);
+		s->hidden = true;
+	}
+	if (__sync_val_compare_and_swap(word, old, port_freed(old)) != old)
+		return 0;
+	ports_bound_add(s->table, s->proto, s->port, -1);
+	usage_add(s->key.endpoint, 0, -1);
+	return 1;
+}
+
 /*
  * A connection ends that had a share in a NAT port. `table` 0: it had none. `port` in host order. The last one hides
  * the binding first: so no word leads to a port that is free, and none is deleted but by who made it so.
  */
 __noinline int port_release(__u32 table, __u32 proto, __u32 port)
 {
-	__u64 *word = table ? nat_port(table, proto, port) : NULL, old;
-	struct binding_key key;
-	bool hidden = false;
+	__u64 *word = table ? nat_port(table, proto, port) : NULL;
+	struct port_share share = { .table = table, .proto = proto, .port = port };
 
 	if (!word)
 		return 0;
-	binding_key_of(*(volatile __u64 *)word, table, proto, &key);
-	for (int i = 0; i < PORT_RETRIES; i++) {
-		old = *(volatile __u64 *)word;
-		if (!port_users(old))
-			return 0;
-		if (port_users(old) > 1) {
-			if (__sync_val_compare_and_swap(word, old, old - (1ULL << NAT_USERS_SHIFT)) != old)
-				continue;
-			/* Somebody has taken a share while it was hidden, and may have given it back before it is
-			 * shown. */
-			if (hidden) {
-				binding_show(&key, port);
-				if (!binding_is_used(&key, *(volatile __u64 *)word))
-					binding_hide(&key, port);
-			}
-			return 0;
-		}
-		if (!hidden && key.port != port) {
-			binding_hide(&key, port);
-			hidden = true;
-		}
-		if (__sync_val_compare_and_swap(word, old, port_freed(old)) == old) {
-			ports_bound_add(table, proto, port, -1);
-			usage_add(key.endpoint, 0, -1);
-			return 0;
-		}
-	}
+	binding_key_of(*(volatile __u64 *)word, table, proto, &share.key);
+	bpf_loop(RELEASE_RETRIES, port_release_step, &share, 0);
 	return 0;
 }
 

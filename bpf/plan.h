@@ -65,12 +65,14 @@ static __noinline bool route_is_missing(struct __sk_buff *skb, struct packet *p,
 	return missing;
 }
 
-/* The route of w->key, which is lost by it, into w->route. */
-static __always_inline enum verdict route_lookup(struct __sk_buff *skb, struct packet *p, struct workbench *w,
-						 __u32 wanted)
+/* The route of the workbench's key, which is lost by it. Not static: see from_endpoint_new(). */
+__noinline int route_lookup(struct __sk_buff *skb, struct packet *p, __u32 wanted)
 {
+	struct workbench *w = workbench_get();
 	enum verdict v;
 
+	if (!p || !w)
+		return VERDICT_DROP;
 	__builtin_memset(&w->route, 0, sizeof(w->route));
 	v = route_ask(skb, p, &w->key, &w->route, wanted);
 	if (v == VERDICT_CONTINUE && w->route.local && route_is_missing(skb, p, w))
@@ -92,7 +94,7 @@ static __noinline int nexthop_release(struct __sk_buff *skb, struct packet *p, s
 		return 0;
 	w->key = *translated;
 	w->key.sport = w->key.dport = 0;
-	if (route_lookup(skb, p, w, 0) == VERDICT_CONTINUE && !w->route.local && w->route.oif == w->found.oif &&
+	if (route_lookup(skb, p, 0) == VERDICT_CONTINUE && !w->route.local && w->route.oif == w->found.oif &&
 	    addr_equal(&w->route.nexthop, &w->found.nexthop))
 		__builtin_memset(&w->found.nexthop, 0, sizeof(w->found.nexthop));
 	return 0;
@@ -103,7 +105,7 @@ static __always_inline bool route_is_local(struct __sk_buff *skb, struct packet 
 					   const struct tuple *tuple)
 {
 	w->key = *tuple;
-	return !is_broadcast(&tuple->daddr) && route_lookup(skb, p, w, 0) == VERDICT_CONTINUE && w->route.local;
+	return !is_broadcast(&tuple->daddr) && route_lookup(skb, p, 0) == VERDICT_CONTINUE && w->route.local;
 }
 
 /* Is this an address of the host, now? */
@@ -113,7 +115,7 @@ static __always_inline bool address_is_local(struct __sk_buff *skb, struct packe
 	__builtin_memset(&w->key, 0, sizeof(w->key));
 	addr_set_any(&w->key.saddr, p->ipv6);
 	w->key.daddr = *addr;
-	return route_lookup(skb, p, w, 0) == VERDICT_CONTINUE && w->route.local;
+	return route_lookup(skb, p, 0) == VERDICT_CONTINUE && w->route.local;
 }
 
 #endif

@@ -15,7 +15,7 @@ static __always_inline void tell(struct __sk_buff *skb, const struct route_quest
 	w->key = q->tuple;
 	if (net && !addr_is_any(fixed_address(net, p.ipv6)))
 		w->key.saddr = *fixed_address(net, p.ipv6);
-	told->dropped = route_lookup(skb, &p, w, net ? route_wanted(net, p.ipv6) : 0) != VERDICT_CONTINUE;
+	told->dropped = route_lookup(skb, &p, net ? route_wanted(net, p.ipv6) : 0) != VERDICT_CONTINUE;
 	told->reason = told->dropped ? p.reason : 0;
 	told->local = w->route.local;
 	told->oif = w->route.oif;
