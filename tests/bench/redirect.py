@@ -19,6 +19,10 @@ class Redirect(Contestant):
     key, title = "redirect", "only a redirect"
     has_commands = False
 
+    def __init__(self):
+        super().__init__()
+        self.programs, self.links = {}, []
+
     def prepare(self):
         host, outside = self.host, self.host.outside
         if host.link("up0")["ifindex"] != UPLINK:
@@ -30,7 +34,6 @@ class Redirect(Contestant):
         os.mkdir(pins)
         run("bpftool", "prog", "loadall", f"{TOOLS}/redirect.bpf.o", pins)
         self.programs = {name: obj_get(f"{pins}/{name}") for name in ("from_endpoint", "from_uplink")}
-        self.links = []
         self.attach_to("from_uplink", UPLINK)
         a, b = self.add("a", 2), self.add("b", 3)
         self.paths = {
