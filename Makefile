@@ -126,7 +126,7 @@ conformance: deps
 	$(MAKE) all
 	tests/conformance/run
 
-# ROUNDS=n, or QUICK=1 to see soon that it works; ONLY= and PATHS= as in tests/bench/run; results are in $(B)/bench.
+# ROUNDS=n, or QUICK=1 to see soon that it works; ONLY=, PATHS=, MEASURES= and WHO= as in tests/bench/run; results are in $(B)/bench.
 bench:
 	tests/install-packages bench
 	$(MAKE) all bench-tools

@@ -69,10 +69,10 @@ def both_cpus(work):
     assert os.waitpid(child, 0)[1] == 0
 
 
-def race(netns, pairs):
+def race(netns, pairs, meeting=True):
     """Runs both of each pair (see Program.prepare) at once; returns their results in pairs, (verdict, packet) each.
 
-    Fails if the two never met, as then it would prove nothing.
+    Fails if the two never met, as then it would prove nothing; unless the caller sees that by the results.
     """
     size = 64 + len(pairs) * ROOM
     memory = mmap.mmap(-1, 2 * size)
@@ -88,5 +88,5 @@ def race(netns, pairs):
         (first, (began, ended)), (second, (began_too, ended_too)) = (lane.result(index) for lane in lanes)
         met += began < ended_too and began_too < ended
         results.append((first, second))
-    assert met, "the two never ran at the same time"
+    assert met or not meeting, "the two never ran at the same time"
     return results

@@ -177,7 +177,7 @@ class TestTwoCpus:
         entry = state.entries()[key_of(state, rig.a, proto, port)]
         second = rig.programs["from_endpoint"].prepare(packet, rig.a.ifindex)
         for _ in range(self.TRIES):
-            (result, _), = race(rig.host.path, [(second, Late(state.hide(entry)))])
+            (result, _), = race(rig.host.path, [(second, Late(state.hide(entry)))], meeting=False)
             if result[0] == REDIRECT:
                 break
         ends = {"id" if proto == "icmp" else "sport": chosen}
