@@ -194,20 +194,26 @@ static int is_address(const struct link_addr *addr, void *arg)
 	return addr_equal(&addr->addr, arg);
 }
 
+int endpoint_open_inside(const struct endpoint *endpoint, struct nl **nl, struct link *device)
+{
+	_cleanup_close_ int ns_fd = netns_open(endpoint->name);
+	int ret;
+
+	if (ns_fd < 0)
+		return ns_fd;
+	ret = nl_open_at(nl, ns_fd);
+	return ret ? ret : link_get(*nl, NS_DEVICE, device);
+}
+
 /* Only where the address is gone: a default route that somebody has taken away or changed is theirs. */
 static int mend_inside(const struct endpoint *endpoint, const struct network *network)
 {
-	_cleanup_close_ int ns_fd = netns_open(endpoint->name);
 	struct nsbpf_addr addr = endpoint->addr6;
 	_cleanup_nl_ struct nl *nl = NULL;
 	struct link device = { 0 };
 	int ret;
 
-	if (ns_fd < 0)
-		return ns_fd;
-	ret = nl_open_at(&nl, ns_fd);
-	if (!ret)
-		ret = link_get(nl, NS_DEVICE, &device);
+	ret = endpoint_open_inside(endpoint, &nl, &device);
 	if (!ret && !device.has_ipv6)
 		return 0;
 	if (!ret)

@@ -23,6 +23,8 @@ int endpoint_without_ipv6(struct endpoint_spec *spec, const char *why, struct er
 /* Addresses and routes on both ends, which are up then. IPv6 may turn out to be missing inside: see above. */
 int endpoint_configure(struct host *host, unsigned int slot, struct endpoint *endpoint, const struct network *network,
 		       int ns_fd, struct endpoint_spec *spec, struct error *err);
+/* A netlink socket in its namespace, which the caller closes in any case, and its device there. 0 or -errno. */
+int endpoint_open_inside(const struct endpoint *endpoint, struct nl **nl, struct link *device);
 /* How it is reached and reaches others, in one family. The number of its own device is left to who knows it. */
 struct ways {
 	struct link_addr address; /* inside */

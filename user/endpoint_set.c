@@ -5,20 +5,14 @@
 
 #include "cleanup.h"
 #include "endpoint_internal.h"
-#include "netns.h"
 
 static int set_mtu_inside(const struct endpoint *endpoint, unsigned int mtu)
 {
-	_cleanup_close_ int ns_fd = netns_open(endpoint->name);
 	_cleanup_nl_ struct nl *nl = NULL;
 	struct link device;
 	int ret;
 
-	if (ns_fd < 0)
-		return ns_fd;
-	ret = nl_open_at(&nl, ns_fd);
-	if (!ret)
-		ret = link_get(nl, NS_DEVICE, &device);
+	ret = endpoint_open_inside(endpoint, &nl, &device);
 	return ret ? ret : link_set_mtu(nl, device.ifindex, mtu);
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The endpoints that most tests of traffic want: two of the default network."""
+"""What many tests want: the endpoints of traffic, two of the default network; and a host where nothing runs."""
 import pytest
+from topology import Host
 
 
 @pytest.fixture
@@ -12,3 +13,10 @@ def a(host):
 def b(host, a):
     """The second: after `a`, whatever the order in which a test takes them."""
     return host.add("b")
+
+
+@pytest.fixture(scope="module")
+def empty():
+    """A host where nothing runs, for all of a file's tests."""
+    with Host() as host:
+        yield host

@@ -75,12 +75,6 @@ CODES = {"unknown network": MISSING, "unknown uplink": MISSING, "address twice":
 
 
 @pytest.fixture(scope="module")
-def empty():
-    with Host() as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
 def ready():
     with Host() as host:
         config.apply(host, "endpoints: {WEB: {ports: [8080]}}")

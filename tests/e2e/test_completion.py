@@ -27,12 +27,6 @@ def prepare(host):
     return host
 
 
-@pytest.fixture(scope="module")
-def empty():
-    with Host() as host:
-        yield host
-
-
 def ask(host, line):
     """The candidates for a command line of which the last word is not complete."""
     result = host.run(topology.NSBPF, "complete", *line.split(" "))

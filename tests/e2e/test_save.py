@@ -11,12 +11,6 @@ from topology import Host
 
 
 @pytest.fixture(scope="module")
-def empty():
-    with Host() as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
 def busy():
     with Host() as host:
         config.apply(host, config.BUSY)

@@ -10,12 +10,6 @@ LISTINGS = ([], ["list"], ["ports"], ["network", "list"], ["uplink", "list"])
 
 
 @pytest.fixture(scope="module")
-def empty():
-    with Host() as host:
-        yield host
-
-
-@pytest.fixture(scope="module")
 def busy():
     """With all that a listing has a column for; `said` is what the commands printed on the way."""
     with Host() as host:
