@@ -3,8 +3,10 @@
 #ifndef NSBPF_BPF_OPEN_H
 #define NSBPF_BPF_OPEN_H
 
-/* How often to look for what another CPU is about to make known, which is some twenty milliseconds. It takes microseconds,
- * unless it is a virtual CPU whose host has something else to do: a spinlock would wait for that as well. */
+/*
+ * How often to look for what another CPU is about to make known: some twenty milliseconds. It takes microseconds,
+ * unless it is a virtual CPU whose host has something else to do: a spinlock would wait for that as well.
+ */
 #define OPEN_PATIENCE (1 << 20)
 
 /* 0, or -EEXIST, with which the connection needs another port; -E2BIG: there is no room. -EBUSY: another CPU is opening
